@@ -1,0 +1,1 @@
+//! Shared-memory arena: verify cache, admission, counters, audit append. No PyO3 here.

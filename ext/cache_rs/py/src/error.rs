@@ -1,0 +1,32 @@
+//! The one error enum of the bindings and its one conversion to Python.
+
+use pyo3::create_exception;
+use pyo3::exceptions::PyException;
+use pyo3::prelude::*;
+
+create_exception!(ronkms_native, NativeError, PyException, "Base of every error raised by the native core.");
+create_exception!(ronkms_native, InputError, NativeError, "An argument is outside its documented range.");
+create_exception!(ronkms_native, SealError, NativeError, "The seal cannot be opened: wrong secret or damaged seal.");
+create_exception!(ronkms_native, DamagedRecord, NativeError, "A sealed record does not authenticate under its identity.");
+create_exception!(ronkms_native, KeyMaterialError, NativeError, "Bytes that are not an acceptable key of the algorithm.");
+create_exception!(ronkms_native, UnwrapError, NativeError, "A ciphertext does not authenticate.");
+create_exception!(ronkms_native, CustodyFull, NativeError, "The locked region has no room for another key.");
+create_exception!(ronkms_native, ArenaError, NativeError, "The arena is damaged, of another layout, or out of slots.");
+create_exception!(ronkms_native, AuditWriteError, NativeError, "The audit log cannot be written or synced.");
+create_exception!(ronkms_native, AuditDamaged, NativeError, "The audit log on disk is not what was written.");
+
+/// Adds the exception types to the module.
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    module.add("NativeError", py.get_type::<NativeError>())?;
+    module.add("InputError", py.get_type::<InputError>())?;
+    module.add("SealError", py.get_type::<SealError>())?;
+    module.add("DamagedRecord", py.get_type::<DamagedRecord>())?;
+    module.add("KeyMaterialError", py.get_type::<KeyMaterialError>())?;
+    module.add("UnwrapError", py.get_type::<UnwrapError>())?;
+    module.add("CustodyFull", py.get_type::<CustodyFull>())?;
+    module.add("ArenaError", py.get_type::<ArenaError>())?;
+    module.add("AuditWriteError", py.get_type::<AuditWriteError>())?;
+    module.add("AuditDamaged", py.get_type::<AuditDamaged>())?;
+    Ok(())
+}
