@@ -1,0 +1,42 @@
+"""What the service asks of capabilities. Tokens are Biscuit v3; rights count from the authority block."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ronkms.domain.operation import Operation
+
+
+class Capability(Protocol):
+    """A token whose signature holds, parsed. Cached by the token's hash; decides nothing by itself."""
+
+    @property
+    def tenant(self) -> str: ...
+
+    @property
+    def token_id(self) -> str:
+        """Hex of the first 16 bytes of the authority block's revocation id: who, in the audit log."""
+
+    def require_operation(self, op: Operation) -> None:
+        """Cheap gate before the body is read: valid now, not revoked, some right for ``op``.
+
+        Raises Unauthenticated (expired, revoked), Denied."""
+
+    def require(self, op: Operation, *, key_id: str, alg: str = "", message_digest: bytes = b"") -> None:
+        """The decision: a right of the authority block matches, and every check of every block holds.
+
+        ``key_id`` is ``*`` for an operation on no stored key (inline public key, list): it then needs
+        a right whose pattern is ``*``, and no attenuation by key. Raises Unauthenticated, Denied."""
+
+
+class CapabilityVerifier(Protocol):
+    """Checks tokens with root public keys only."""
+
+    def authenticate(self, token: str) -> Capability:
+        """Raises Unauthenticated. One message for every cause, so that nothing is learnt from it."""
+
+    def refresh(self) -> None:
+        """Replays new roots and revocations. Costs one atomic load when nothing changed."""
+
+    def after_fork(self) -> None:
+        """To be called in each child."""

@@ -1,0 +1,114 @@
+"""Keys, their versions and states: immutable values, no I/O.
+
+Invariants: version numbers start at 1 and have no gap; the newest enabled version signs; a destroyed
+version keeps its metadata and public key and never leaves that state; a key's ``epoch`` grows with
+every change, so that a verdict cached under an older epoch is unreachable.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from ronkms.domain.algorithm import Usage
+from ronkms.errors import BadRequest, KeyDisabled, NotFound
+
+KEY_ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
+"""DESIGN 4. Always with ``fullmatch``."""
+
+DESTROY_WINDOW_SECONDS: Final = 7 * 24 * 3600
+
+
+class KeyState(StrEnum):
+    """As AWS and GCP name them. Only ``ENABLED`` does anything."""
+
+    ENABLED = "enabled"
+    DISABLED = "disabled"
+    DESTROY_SCHEDULED = "destroy_scheduled"
+    DESTROYED = "destroyed"
+
+
+class Origin(StrEnum):
+    """Where the material of a version came from."""
+
+    GENERATED = "generated"
+    IMPORTED = "imported"
+
+
+class KeyVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """One key pair or secret. Times are Unix seconds, UTC."""
+
+    number: int
+    alg: str
+    state: KeyState
+    origin: Origin
+    created_at: int
+    public: bytes
+    """Encoding of ``ronkms_native.Custody.generate``; empty for secret keys."""
+    record_digest: bytes
+    """SHA-256 of the sealed record; binds the metadata to the material."""
+    destroy_at: int | None = None
+
+
+class Key(msgspec.Struct, frozen=True, kw_only=True):
+    """A named, tenant-owned entity. ``versions`` maps number to version, oldest first."""
+
+    tenant: str
+    key_id: str
+    alg: str
+    usage: Usage
+    backend: str
+    state: KeyState
+    created_at: int
+    epoch: int
+    labels: Mapping[str, str]
+    policy: Mapping[str, bool]
+    versions: Mapping[int, KeyVersion]
+    destroy_at: int | None = None
+    damaged: str | None = None
+    """Name of the record that does not authenticate; the key then does nothing."""
+
+    def newest_enabled(self) -> KeyVersion:
+        """The version that signs and wraps. Raises :class:`KeyDisabled`."""
+        self.require_enabled()
+        for version in reversed(self.versions.values()):
+            if version.state is KeyState.ENABLED:
+                return version
+        raise KeyDisabled(f"key {self.key_id} has no enabled version; enable one or rotate")
+
+    def version(self, number: int) -> KeyVersion:
+        """The version ``number`` in any state. Raises :class:`NotFound`."""
+        try:
+            return self.versions[number]
+        except KeyError:
+            raise NotFound(f"key {self.key_id} has no version {number}") from None
+
+    def enabled_version(self, number: int) -> KeyVersion:
+        """The version ``number`` if it and the key are enabled. Raises NotFound, KeyDisabled."""
+        found = self.version(number)
+        self.require_enabled()
+        if found.state is not KeyState.ENABLED:
+            raise KeyDisabled(f"key {self.key_id} version {number} is {found.state}")
+        return found
+
+    def require_enabled(self) -> None:
+        """Raises :class:`KeyDisabled` unless the key itself is enabled."""
+        if self.state is not KeyState.ENABLED:
+            raise KeyDisabled(f"key {self.key_id} is {self.state}")
+
+
+def check_key_id(key_id: str) -> str:
+    """``key_id`` if it is well-formed. Raises :class:`BadRequest`."""
+    if KEY_ID.fullmatch(key_id) is None:
+        raise BadRequest("key_id must match [a-z0-9][a-z0-9._-]{0,127}", field="/key_id")
+    return key_id
+
+
+def record_identity(tenant: str, key_id: str, version: int, alg: str) -> bytes:
+    """What a sealed record is bound to: each part with its length (docs/formats/keystore.md)."""
+    parts = (b"ron-kms key v1", tenant.encode(), key_id.encode(), str(version).encode(), alg.encode())
+    return b"".join(len(part).to_bytes(4, "big") + part for part in parts)

@@ -1,0 +1,29 @@
+"""The state machine of keys and versions.
+
+    enabled <-> disabled
+    enabled | disabled -> destroy_scheduled -> disabled (restore) | destroyed (window passed)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from ronkms.domain.key import KeyState
+from ronkms.errors import Conflict
+
+TRANSITIONS: Final[Mapping[KeyState, frozenset[KeyState]]] = {
+    KeyState.ENABLED: frozenset({KeyState.DISABLED, KeyState.DESTROY_SCHEDULED}),
+    KeyState.DISABLED: frozenset({KeyState.ENABLED, KeyState.DESTROY_SCHEDULED}),
+    KeyState.DESTROY_SCHEDULED: frozenset({KeyState.DISABLED, KeyState.DESTROYED}),
+    KeyState.DESTROYED: frozenset(),
+}
+
+
+def check_transition(name: str, old: KeyState, new: KeyState) -> bool:
+    """True if ``new`` is a change, False if it holds already (idempotent). Raises Conflict."""
+    if new is old and old is not KeyState.DESTROYED:
+        return False
+    if new not in TRANSITIONS[old]:
+        raise Conflict(f"{name} is {old} and cannot become {new}")
+    return True

@@ -1,0 +1,51 @@
+"""Names of everything that is counted, in the order that the arena knows them by.
+
+The arena holds numbers by position (``ronkms_native.Arena``); ``observe/metrics.py`` turns them into the
+metric names of RUNBOOK 2 to 5 and 13.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ronkms.domain.algorithm import ALGORITHMS
+from ronkms.domain.operation import Operation, Outcome
+
+OPS: Final = tuple(op.value for op in Operation)
+OP_INDEX: Final = {op: position for position, op in enumerate(Operation)}
+
+NO_ALG: Final = "none"
+ALGS: Final = (NO_ALG, *ALGORITHMS)
+ALG_INDEX: Final = {name: position for position, name in enumerate(ALGS)}
+
+OUTCOMES: Final = tuple(outcome.value for outcome in Outcome)
+OUTCOME_INDEX: Final = {outcome: position for position, outcome in enumerate(Outcome)}
+
+HTTP_CODES: Final = (200, 201, 204, 304, 400, 401, 403, 404, 405, 406, 409, 411, 413, 415, 422, 429, 431, 500, 501, 503)
+REJECT_REASONS: Final = ("backpressure", "unauthenticated", "denied", "malformed", "too_large", "draining")
+
+COUNTERS: Final = (
+    *(f"http_requests_total|{code}" for code in HTTP_CODES),
+    "http_requests_total|other",
+    *(f"rejected_total|{reason}" for reason in REJECT_REASONS),
+    "kms_reject_total|pq_policy",
+    *(f"backend_reconnects_total|{backend}" for backend in ("file", "pkcs11", "tpm")),
+    "kms_audit_integrity_failed_total",
+    "kms_audit_records_total",
+    "service_crashed_total",
+    "kms_keystore_damaged_records_total",
+)
+COUNTER_INDEX: Final = {name: position for position, name in enumerate(COUNTERS)}
+
+GAUGES: Final = ("kms_attestation_ready", "kms_clock_skew_seconds", "kms_workers")
+GAUGE_INDEX: Final = {name: position for position, name in enumerate(GAUGES)}
+
+GENERATIONS: Final = ("keyring", "capability", "policy")
+KEYRING: Final = 0
+CAPABILITY: Final = 1
+POLICY: Final = 2
+
+
+def http_counter(status: int) -> int:
+    """Index of the counter of an HTTP status."""
+    return COUNTER_INDEX.get(f"http_requests_total|{status}", COUNTER_INDEX["http_requests_total|other"])

@@ -1,0 +1,78 @@
+"""What the service asks of a store of keys. One implementation a store name: ``file``, ``postgres``.
+
+A store persists metadata and sealed records. A method that changes something returns only when the
+change is durable (fsync or commit) and visible to every process of this server that calls
+:meth:`KeyStore.refresh` afterwards. Reads come from memory; they never touch the disk but for
+:meth:`KeyStore.record`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from ronkms.domain.key import Key, KeyState, Origin
+
+Seal = Callable[[bytes], tuple[bytes, bytes]]
+"""Makes material for a record identity: returns (sealed record, public key)."""
+
+
+class KeyStore(Protocol):
+    """Keys by tenant and key id."""
+
+    name: str
+
+    def refresh(self) -> None:
+        """Replays what other processes changed. Costs one atomic load when nothing did."""
+
+    def get(self, tenant: str, key_id: str) -> Key:
+        """Raises NotFound."""
+
+    def page(self, tenant: str, *, after: str = "", limit: int = 100) -> list[Key]:
+        """Keys of the tenant in key-id order, those greater than ``after``, at most ``limit``."""
+
+    def record(self, tenant: str, key_id: str, version: int) -> bytes:
+        """The sealed record. Raises BackendUnavailable (damaged, named), KeyDisabled (destroyed)."""
+
+    def create(
+        self,
+        *,
+        tenant: str,
+        key_id: str,
+        alg: str,
+        backend: str,
+        labels: Mapping[str, str],
+        policy: Mapping[str, bool],
+        origin: Origin,
+        seal: Seal,
+    ) -> Key:
+        """A new key with version 1. Raises Conflict if it exists (in any state)."""
+
+    def add_version(self, tenant: str, key_id: str, *, alg: str, origin: Origin, seal: Seal) -> Key:
+        """The next version, enabled. Raises NotFound, KeyDisabled (key is not enabled)."""
+
+    def set_state(
+        self, tenant: str, key_id: str, state: KeyState, *, version: int | None = None, destroy_at: int | None = None
+    ) -> Key:
+        """Sets the state of the key or of one version; ``destroy_at`` with DESTROY_SCHEDULED only.
+
+        The transition was checked by ``domain.lifecycle``, and is checked again under the lock.
+        Raises NotFound, Conflict."""
+
+    def due_for_destruction(self, now: int) -> list[tuple[str, str, int | None]]:
+        """(tenant, key_id, version or None for the whole key) whose window has passed."""
+
+    def destroy(self, tenant: str, key_id: str, *, version: int | None = None) -> Key:
+        """Removes the material for good; the metadata stays. Idempotent."""
+
+    def damaged(self) -> list[str]:
+        """Names of records found damaged, for readiness detail, logs and the metric."""
+
+    def count(self) -> dict[tuple[str, str], int]:
+        """Keys by (state, alg), for ``kms_keys{state,alg}``."""
+
+    def after_fork(self) -> None:
+        """To be called in each child: reopens descriptors that must not be shared."""
+
+    def close(self) -> None:
+        """Releases the directory."""
