@@ -67,7 +67,8 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
     labels: Mapping[str, str]
     policy: Mapping[str, bool]
-    versions: Mapping[int, KeyVersion]
+    versions: dict[int, KeyVersion]
+    """Only ever grows; treat as read-only. Numbers run from 1 without a gap."""
     destroy_at: int | None = None
     damaged: str | None = None
     """Name of the record that does not authenticate; the key then does nothing."""
@@ -75,7 +76,8 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     def newest_enabled(self) -> KeyVersion:
         """The version that signs and wraps. Raises :class:`KeyDisabled`."""
         self.require_enabled()
-        for version in reversed(self.versions.values()):
+        for number in range(len(self.versions), 0, -1):
+            version = self.versions[number]
             if version.state is KeyState.ENABLED:
                 return version
         raise KeyDisabled(f"key {self.key_id} has no enabled version; enable one or rotate")
