@@ -1,0 +1,11 @@
+"""Builds the Cython hot path. Everything else about the package is in pyproject.toml."""
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+setup(
+    ext_modules=cythonize(
+        [Extension("ronkms._fastpath", ["ext/_fastpath.pyx"], extra_compile_args=["-O3", "-fno-plt"])],
+        language_level=3,
+    )
+)
