@@ -36,6 +36,9 @@ class Backend(Protocol):
     def generate(self, alg: str, identity: bytes) -> tuple[bytes, bytes]:
         """(record, public key). Raises BackendUnavailable, BadRequest (algorithm not offered)."""
 
+    def warm(self, identity: bytes) -> KeyHandle | None:
+        """The handle if it is in the warm set: spares the caller reading the record. Counts as a use."""
+
     def open(self, record: bytes, identity: bytes) -> KeyHandle:
         """A handle, from a bounded set kept warm. Raises BackendUnavailable (damaged record)."""
 
