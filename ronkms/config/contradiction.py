@@ -1,0 +1,60 @@
+"""What settings must not say together, and what this version does not offer."""
+
+from __future__ import annotations
+
+from ronkms.config.settings import Settings
+from ronkms.errors import ConfigError
+
+
+def check_contradictions(settings: Settings) -> None:
+    """Raises :class:`ConfigError`: one line that names the key and says what is allowed."""
+    _check_offer(settings)
+    _check_seal(settings)
+    _check_tls(settings)
+    _check_addresses(settings)
+
+
+def _check_offer(settings: Settings) -> None:
+    if settings.grpc_addr:
+        raise ConfigError("grpc_addr: gRPC is not built in this version; leave it empty")
+    if settings.backend != "file":
+        raise ConfigError(f"backend: {settings.backend} is not built in this version; use file")
+    if settings.store != "file":
+        raise ConfigError(f"store: {settings.store} is not built in this version; use file")
+    if settings.bus != "local":
+        raise ConfigError(f"bus: {settings.bus} is not built in this version; use local")
+    if settings.seal in ("tpm", "pkcs11"):
+        raise ConfigError(f"seal: {settings.seal} is not built in this version; use passphrase or keyfile")
+    if settings.attestation_required:
+        raise ConfigError("attestation_required: attestation is not built in this version; leave it false")
+
+
+def _check_seal(settings: Settings) -> None:
+    if settings.seal == "passphrase" and not settings.seal_passphrase_file:
+        raise ConfigError(
+            "seal_passphrase_file: seal passphrase needs it; name a file or choose another seal"
+        )
+    if settings.seal == "keyfile" and not settings.seal_keyfile:
+        raise ConfigError("seal_keyfile: seal keyfile needs it; name a file of 32 or more random bytes")
+    if settings.seal_passphrase_file and settings.seal != "passphrase":
+        raise ConfigError(f"seal_passphrase_file: contradicts seal {settings.seal}; leave one of them out")
+    if settings.seal_keyfile and settings.seal != "keyfile":
+        raise ConfigError(f"seal_keyfile: contradicts seal {settings.seal}; leave one of them out")
+    if settings.dev and not (settings.api.loopback and settings.metrics.loopback):
+        raise ConfigError("seal: dev serves loopback only; use passphrase or keyfile, or loopback addresses")
+
+
+def _check_tls(settings: Settings) -> None:
+    if bool(settings.tls_cert) != bool(settings.tls_key):
+        raise ConfigError("tls_cert, tls_key: both or none must be set")
+    if settings.tls_client_ca and not settings.tls_cert:
+        raise ConfigError("tls_client_ca: needs tls_cert and tls_key")
+    if not settings.api.loopback and not settings.tls and not settings.allow_plaintext:
+        raise ConfigError(
+            "api_addr: an address that is not loopback needs tls_cert and tls_key, or allow_plaintext = true"
+        )
+
+
+def _check_addresses(settings: Settings) -> None:
+    if settings.api == settings.metrics:
+        raise ConfigError("metrics_addr: must differ from api_addr")

@@ -1,0 +1,30 @@
+"""Settings as TOML text, for ``ronctl config get``; reading it back gives the same settings."""
+
+from __future__ import annotations
+
+import json
+
+from ronkms.config.field import FIELDS
+from ronkms.config.settings import Settings
+
+
+def render_toml(settings: Settings) -> str:
+    """All settings, one a line, in the order and groups of ``docs/CONFIG.md``. Holds no secret."""
+    lines: list[str] = []
+    group = ""
+    for field in FIELDS.values():
+        if field.group != group:
+            group = field.group
+            lines += [*([""] if lines else []), f"# {group}"]
+        lines.append(f"{field.name} = {toml_value(getattr(settings, field.name))}")
+    return "\n".join(lines) + "\n"
+
+
+def toml_value(value: object) -> str:
+    """A TOML literal of a bool, int, float or str."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        # A JSON string is a TOML basic string, but for DEL, which TOML wants escaped.
+        return json.dumps(value).replace("\x7f", "\\u007f")
+    return repr(value)

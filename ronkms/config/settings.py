@@ -1,0 +1,249 @@
+"""Every setting once: name, type, range, default and meaning.
+
+A setting ``name`` is the TOML key ``name`` and the environment variable ``KMS_NAME``. ``docs/CONFIG.md``
+is made from this page (``python -m ronkms.config.document``).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from ronkms.config.address import Address, parse_address
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The configuration of one server. Paths and addresses are text; ``""`` is "not set"."""
+
+    api_addr: Annotated[
+        str,
+        Meta(
+            description="Address of the HTTP API. One that is not loopback needs TLS or `allow_plaintext`.",
+            extra={"group": "Addresses", "form": "address"},
+        ),
+    ] = "127.0.0.1:9446"
+    grpc_addr: Annotated[
+        str,
+        Meta(
+            description="Address of the gRPC API; off when empty. Not built in this version.",
+            extra={"form": "optional address"},
+        ),
+    ] = ""
+    metrics_addr: Annotated[
+        str, Meta(description="Address of `/healthz`, `/readyz` and `/metrics`.", extra={"form": "address"})
+    ] = "127.0.0.1:9909"
+    tls_cert: Annotated[
+        str,
+        Meta(
+            description="PEM file with the API's certificate chain. Read again when it changes.",
+            extra={"group": "TLS", "form": "path"},
+        ),
+    ] = ""
+    tls_key: Annotated[
+        str, Meta(description="PEM file with the key of `tls_cert`.", extra={"form": "path"})
+    ] = ""
+    tls_client_ca: Annotated[
+        str,
+        Meta(
+            description="PEM file of the authorities whose client certificates are demanded (mutual TLS).",
+            extra={"form": "path"},
+        ),
+    ] = ""
+    allow_plaintext: Annotated[
+        bool, Meta(description="Serve an address that is not loopback without TLS (behind a TLS proxy).")
+    ] = False
+
+    data_dir: Annotated[
+        str,
+        Meta(
+            description="Directory of `keystore/`, `audit/`, `bus/` and `capability/`; made with mode 0700.",
+            extra={"group": "Custody", "form": "path", "required": True},
+        ),
+    ] = "/var/lib/ron-kms"
+    seal: Annotated[
+        Literal["passphrase", "keyfile", "dev", "tpm", "pkcs11"],
+        Meta(
+            description="What protects the root key of the data directory. `dev` is a throw-away seal that"
+            " serves loopback only. `tpm` and `pkcs11` are not built in this version."
+        ),
+    ] = "passphrase"
+    seal_passphrase_file: Annotated[
+        str,
+        Meta(
+            description="File whose first line is the passphrase; needed by seal `passphrase`. Default: the"
+            " systemd credential `ron-kms.seal-passphrase`, if there is one.",
+            extra={"form": "path"},
+        ),
+    ] = ""
+    seal_keyfile: Annotated[
+        str,
+        Meta(
+            description="File with 32 or more random bytes; needed by seal `keyfile`. Default: the systemd"
+            " credential `ron-kms.seal-keyfile`, if there is one.",
+            extra={"form": "path"},
+        ),
+    ] = ""
+    backend: Annotated[
+        Literal["file", "pkcs11", "tpm"],
+        Meta(description="Where new keys live. `pkcs11` and `tpm` are not built in this version."),
+    ] = "file"
+    pkcs11_module: Annotated[
+        str, Meta(description="PKCS#11 library of backend `pkcs11`.", extra={"form": "path"})
+    ] = ""
+    pkcs11_pin_file: Annotated[
+        str, Meta(description="File whose first line is the PIN of backend `pkcs11`.", extra={"form": "path"})
+    ] = ""
+    store: Annotated[
+        Literal["file", "postgres"],
+        Meta(description="Where metadata and sealed material live. `postgres` is not built in this version."),
+    ] = "file"
+    bus: Annotated[
+        Literal["local", "nats"],
+        Meta(description="Where events go. `nats` is not built in this version."),
+    ] = "local"
+    audit_sync: Annotated[
+        Literal["group", "all"],
+        Meta(
+            description="`group`: sign, verify and wrap records reach the disk within 20 ms of the answer,"
+            " all others before it. `all`: every answer waits for the disk."
+        ),
+    ] = "group"
+    audit_segment_bytes: Annotated[
+        int, Meta(description="Size in bytes at which a new audit segment begins.", ge=1 << 16, le=1 << 32)
+    ] = 1 << 26
+    verify_only: Annotated[
+        bool,
+        Meta(description="Serve verification and reads alone; refuse what uses or changes private keys."),
+    ] = False
+    attestation_required: Annotated[
+        bool, Meta(description="Sign only while an attestation holds. Not built in this version.")
+    ] = False
+
+    pq_produce_hybrid: Annotated[
+        bool,
+        Meta(description="Make new versions of signing keys hybrid.", extra={"group": "Post-quantum policy"}),
+    ] = False
+    pq_verify_mode: Annotated[
+        Literal["or", "and", "pq_only"],
+        Meta(description="Which components of a hybrid signature must verify."),
+    ] = "and"
+    pq_rollout_percent: Annotated[
+        int, Meta(description="Share of a tenant's keys, in percent, that sign hybrid.", ge=0, le=100)
+    ] = 0
+
+    workers: Annotated[
+        int,
+        Meta(
+            description="Worker processes; 0 is one for each usable CPU.",
+            ge=0,
+            le=256,
+            extra={"group": "Capacity"},
+        ),
+    ] = 0
+    threads: Annotated[int, Meta(description="Threads in each worker.", ge=1, le=64)] = 4
+    backlog: Annotated[
+        int, Meta(description="Connections that the kernel holds unaccepted.", ge=16, le=65535)
+    ] = 1024
+    connections: Annotated[
+        int, Meta(description="Open connections in each worker, idle ones included.", ge=16, le=65535)
+    ] = 1000
+    keepalive_ms: Annotated[
+        int, Meta(description="How long an idle connection stays open, in milliseconds.", ge=0, le=4900)
+    ] = 4000
+    queue_deadline_ms: Annotated[
+        int,
+        Meta(
+            description="A request that waited longer than this for a thread, in milliseconds, is answered"
+            " 503 `saturated` without work.",
+            ge=10,
+            le=60000,
+        ),
+    ] = 1000
+    request_timeout_ms: Annotated[
+        int,
+        Meta(
+            description="A connection is cut when one request takes longer than this, in milliseconds, from"
+            " its first byte to its answer (slow senders).",
+            ge=1000,
+            le=600000,
+        ),
+    ] = 30000
+    drain_timeout_ms: Annotated[
+        int,
+        Meta(description="How long a stop waits for requests in flight, in milliseconds.", ge=0, le=600000),
+    ] = 30000
+    max_inflight_sign: Annotated[
+        int,
+        Meta(
+            description="Cost units in flight, over all workers, of operations on private keys.",
+            ge=1,
+            le=1 << 20,
+        ),
+    ] = 512
+    max_inflight_verify: Annotated[
+        int, Meta(description="Cost units in flight, over all workers, of verifications.", ge=1, le=1 << 20)
+    ] = 1024
+    tenant_share_min: Annotated[
+        float,
+        Meta(
+            description="Share of each cap that an active tenant is sure of while others push.",
+            ge=0.0,
+            le=1.0,
+        ),
+    ] = 0.05
+    verify_cache_max: Annotated[
+        int, Meta(description="Entries of the verify cache (64 bytes each).", ge=64, le=1 << 24)
+    ] = 262144
+    verify_cache_ttl_ms: Annotated[
+        int, Meta(description="Life of a cached verdict, in milliseconds.", ge=100, le=86_400_000)
+    ] = 300_000
+    cap_ttl_max_seconds: Annotated[
+        int, Meta(description="Longest life of a minted capability, in seconds.", ge=60, le=315_360_000)
+    ] = 7_776_000
+
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Meta(description="Least level that is logged.", extra={"group": "Logs"}),
+    ] = "info"
+    log_format: Annotated[Literal["logfmt", "json"], Meta(description="Form of the log lines.")] = "logfmt"
+
+    @property
+    def dev(self) -> bool:
+        """True under the throw-away seal."""
+        return self.seal == "dev"
+
+    @property
+    def tls(self) -> bool:
+        """True if the API speaks TLS."""
+        return bool(self.tls_cert)
+
+    @property
+    def api(self) -> Address:
+        """``api_addr``, parsed."""
+        return parse_address(self.api_addr)
+
+    @property
+    def metrics(self) -> Address:
+        """``metrics_addr``, parsed."""
+        return parse_address(self.metrics_addr)
+
+    @property
+    def data_path(self) -> Path:
+        """``data_dir``, absolute."""
+        return Path(self.data_dir).absolute()
+
+    @property
+    def worker_count(self) -> int:
+        """``workers``, or one for each CPU that this process may use."""
+        return self.workers or len(os.sched_getaffinity(0))
+
+    @property
+    def seal_secret_path(self) -> str | None:
+        """The file that opens the seal; None for ``dev``."""
+        if self.seal == "passphrase":
+            return self.seal_passphrase_file
+        return self.seal_keyfile if self.seal == "keyfile" else None
