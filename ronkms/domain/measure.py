@@ -11,8 +11,12 @@ from typing import Final
 from ronkms.domain.algorithm import ALGORITHMS
 from ronkms.domain.operation import Operation, Outcome
 
-OPS: Final = tuple(op.value for op in Operation)
+VERIFY_MISS_NAME: Final = "verify_miss"
+OPS: Final = (*(op.value for op in Operation), VERIFY_MISS_NAME)
 OP_INDEX: Final = {op: position for position, op in enumerate(Operation)}
+VERIFY_MISS: Final = len(Operation)
+"""Row of verifications that the cache did not answer: observed beside ``verify``, shown as
+``kms_verify_miss_latency_seconds`` alone."""
 
 NO_ALG: Final = "none"
 ALGS: Final = (NO_ALG, *ALGORITHMS)
@@ -21,7 +25,28 @@ ALG_INDEX: Final = {name: position for position, name in enumerate(ALGS)}
 OUTCOMES: Final = tuple(outcome.value for outcome in Outcome)
 OUTCOME_INDEX: Final = {outcome: position for position, outcome in enumerate(Outcome)}
 
-HTTP_CODES: Final = (200, 201, 204, 304, 400, 401, 403, 404, 405, 406, 409, 411, 413, 415, 422, 429, 431, 500, 501, 503)
+HTTP_CODES: Final = (
+    200,
+    201,
+    204,
+    304,
+    400,
+    401,
+    403,
+    404,
+    405,
+    406,
+    409,
+    411,
+    413,
+    415,
+    422,
+    429,
+    431,
+    500,
+    501,
+    503,
+)
 REJECT_REASONS: Final = ("backpressure", "unauthenticated", "denied", "malformed", "too_large", "draining")
 
 COUNTERS: Final = (

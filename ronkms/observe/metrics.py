@@ -1,0 +1,192 @@
+"""The metrics of RUNBOOK 2 to 5 and 13, collected from the arena when they are scraped.
+
+Hot counters live in the arena: a dead worker leaves nothing behind, and a scrape stops nobody. Label order
+is that of the runbook's one-liners.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final, Protocol
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+from ronkms_native import ArenaSnapshot
+
+from ronkms.domain.measure import VERIFY_MISS_NAME
+from ronkms.observe.logs import SERVICE
+from ronkms.observe.memory import resident_bytes
+from ronkms.observe.quantile import quantile
+
+_COUNTERS: Final = {
+    "http_requests_total": ("code", "HTTP answers by status code."),
+    "rejected_total": (
+        "reason",
+        "Requests refused before any work; backpressure is 429, 503 saturated and past the deadline.",
+    ),
+    "kms_reject_total": ("reason", "Requests refused by policy; pq_policy is the 422 alone."),
+    "backend_reconnects_total": ("backend", "Sessions to a backend that had to be opened again."),
+    "kms_audit_integrity_failed_total": ("", "Findings that the audit log is not what was written."),
+    "kms_audit_records_total": ("", "Audit records appended."),
+    "kms_keystore_damaged_records_total": ("", "Sealed records found damaged; each isolates its key."),
+    "service_crashed_total": ("", "ServiceCrashed events: worker or admin processes that died unexpectedly."),
+}
+
+
+class Snapshots(Protocol):
+    """What gives a copy of the shared counters: ``ronkms_native.Arena``."""
+
+    def snapshot(self) -> ArenaSnapshot: ...
+
+
+class KmsCollector(Collector):
+    """All families of one scrape. The callables give what the arena does not hold."""
+
+    def __init__(
+        self,
+        arena: Snapshots,
+        *,
+        keys: Callable[[], Mapping[tuple[str, str], int]],
+        ready: Callable[[], bool],
+        workers: Callable[[], int],
+        pids: Callable[[], Iterable[int]],
+        skew_seconds: Callable[[], float],
+    ) -> None:
+        self._arena = arena
+        self._keys = keys
+        self._ready = ready
+        self._workers = workers
+        self._pids = pids
+        self._skew_seconds = skew_seconds
+
+    def collect(self) -> Iterator[Metric]:
+        """The families, from one snapshot."""
+        snapshot = self._arena.snapshot()
+        yield from _latency(snapshot)
+        yield _operations(snapshot)
+        yield from _counters(snapshot.counters)
+        yield from _cache(snapshot.cache)
+        yield from _inflight(snapshot.inflight)
+        yield self._key_counts()
+        yield _gauge("kms_ready", "1 when /readyz answers 200.", float(self._ready()))
+        yield _gauge(
+            "kms_attestation_ready",
+            "1 when an attestation holds or none is required.",
+            snapshot.gauges["kms_attestation_ready"],
+        )
+        yield _gauge(
+            "kms_clock_skew_seconds",
+            "How far the wall clock was moved since the start, against the boot-time clock.",
+            self._skew_seconds(),
+        )
+        yield _gauge("kms_workers", "Workers that serve.", self._workers())
+        yield _gauge(
+            "kms_rss_bytes", "Resident memory of all processes together.", resident_bytes(self._pids())
+        )
+
+    def _key_counts(self) -> Metric:
+        family = GaugeMetricFamily("kms_keys", "Keys by state and algorithm.", labels=("state", "alg"))
+        for (state, alg), count in sorted(self._keys().items()):
+            family.add_metric((state, alg), count)
+        return family
+
+
+def _latency(snapshot: ArenaSnapshot) -> Iterator[Metric]:
+    bounds = snapshot.bucket_bounds
+    latency = HistogramMetricFamily(
+        "kms_latency_seconds", "Time from authorization to answer.", labels=("op", "alg")
+    )
+    miss = HistogramMetricFamily(
+        "kms_verify_miss_latency_seconds",
+        "Time of verifications that the cache did not answer.",
+        labels=("alg",),
+    )
+    by_op: dict[str, list[int]] = {}
+    for op, alg, counts, total_seconds in snapshot.histograms:
+        cumulative = _cumulative(bounds, counts)
+        if op == VERIFY_MISS_NAME:
+            miss.add_metric((alg,), cumulative, total_seconds)
+            continue
+        latency.add_metric((op, alg), cumulative, total_seconds)
+        summed = by_op.setdefault(op, [0] * len(counts))
+        by_op[op] = [mine + other for mine, other in zip(summed, counts, strict=True)]
+    p95 = GaugeMetricFamily(
+        "kms_latency_seconds_p95", "95th percentile since the start, from the same buckets.", labels=("op",)
+    )
+    for op, counts in by_op.items():
+        p95.add_metric((op,), quantile(0.95, bounds, counts))
+    yield from (latency, p95, miss)
+
+
+def _cumulative(bounds: list[float], counts: list[int]) -> list[tuple[str, float]]:
+    running = 0
+    buckets: list[tuple[str, float]] = []
+    for bound, count in zip([*(f"{bound:g}" for bound in bounds), "+Inf"], counts, strict=True):
+        running += count
+        buckets.append((bound, running))
+    return buckets
+
+
+def _operations(snapshot: ArenaSnapshot) -> Metric:
+    family = CounterMetricFamily(
+        "kms_ops",
+        "Finished operations; tenants beyond the table are `other`.",
+        labels=("tenant", "op", "outcome"),
+    )
+    for tenant, op, outcome, count in snapshot.ops:
+        if op != VERIFY_MISS_NAME:
+            family.add_metric((tenant, op, outcome), count)
+    return family
+
+
+def _counters(counters: Mapping[str, int]) -> Iterator[Metric]:
+    families: dict[str, CounterMetricFamily] = {}
+    for name, (label, text) in _COUNTERS.items():
+        labels = [label] if label else []
+        if name == "http_requests_total":
+            labels.append("service")
+        families[name] = CounterMetricFamily(name, text, labels=labels)
+    for full_name, count in counters.items():
+        name, _, value = full_name.partition("|")
+        labels = [value] if value else []
+        if name == "http_requests_total":
+            labels.append(SERVICE)
+        families[name].add_metric(labels, count)
+    yield from families.values()
+
+
+def _cache(cache: Mapping[str, int]) -> Iterator[Metric]:
+    for result, text in (
+        ("hit", "Verdicts served from the cache."),
+        ("miss", "Lookups that found nothing."),
+        ("stale", "Entries found past their life or of an old epoch: never served, verified again."),
+    ):
+        yield CounterMetricFamily(f"verify_cache_{result}", text, value=cache[result])
+    yield _gauge("verify_cache_size", "Entries that hold a place.", cache["size"])
+    yield _gauge("verify_cache_capacity", "Places of the verify cache.", cache["capacity"])
+    yield _gauge("cache_age_ms", "Mean age of the entries, in milliseconds.", cache["age_ms"])
+    for name, text, value in (
+        ("verify_cache_stale_max_ms", "Age of the oldest entry that holds a place.", cache["oldest_ms"]),
+        ("verify_cache_ttl_ms", "Life of an entry.", cache["ttl_ms"]),
+    ):
+        family = GaugeMetricFamily(name, f"{text[:-1]}, in milliseconds.", labels=("service",))
+        family.add_metric((SERVICE,), value)
+        yield family
+
+
+def _inflight(inflight: Mapping[str, tuple[int, int]]) -> Iterator[Metric]:
+    now = GaugeMetricFamily("kms_inflight", "Cost units in flight.", labels=("op",))
+    limit = GaugeMetricFamily("kms_inflight_limit", "Cap of the cost units in flight.", labels=("op",))
+    for op, (current, cap) in inflight.items():
+        now.add_metric((op,), current)
+        limit.add_metric((op,), cap)
+    yield from (now, limit)
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, text, value=value)
