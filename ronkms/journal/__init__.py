@@ -1,1 +1,5 @@
-"""An append-only, MAC-chained journal that several processes of one server write (docs/formats/journal.md)."""
+"""An append-only, MAC-chained journal that all processes of a server write (docs/formats/journal.md)."""
+
+from ronkms.journal.sealed_journal import ChangeSignal, JournalState, Recovery, SealedJournal
+
+__all__ = ["ChangeSignal", "JournalState", "Recovery", "SealedJournal"]
