@@ -62,7 +62,8 @@ class _Renderer:
         info = self._document["info"]
         yield '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        yield f"<title>{escape(info['title'])} {escape(info['version'])}</title><style>{style}</style></head><body>"
+        yield f"<title>{escape(info['title'])} {escape(info['version'])}</title>"
+        yield f"<style>{style}</style></head><body>"
         yield from self._navigation(info)
         yield '<main id="main">'
         yield f"<header><h1>{escape(info['title'])} <small>{escape(info['version'])}</small></h1>"
@@ -80,14 +81,14 @@ class _Renderer:
     def _navigation(self, info: Mapping[str, Any]) -> Iterator[str]:
         yield '<a class="skip" href="#main">Skip to content</a><nav aria-label="Operations">'
         yield f'<p class="brand">{escape(info["title"])}</p>'
-        yield '<input id="search" type="search" placeholder="Search ( / )" aria-label="Search" autocomplete="off">'
+        yield '<input id="search" type="search" placeholder="Search ( / )" aria-label="Search">'
         for tag in self._document["tags"]:
             yield f'<p class="tag"><a href="#{_anchor("tag", tag["name"])}">{escape(tag["name"])}</a></p><ul>'
             for method, path, operation in self._operations:
                 if tag["name"] in operation["tags"]:
                     target = _anchor("op", operation["operationId"])
-                    yield f'<li data-for="{target}"><a href="#{target}" title="{escape(path)}">{_badge(method)}'
-                    yield f"<span>{escape(operation['summary'])}</span></a></li>"
+                    yield f'<li data-for="{target}"><a href="#{target}" title="{escape(path)}">'
+                    yield f"{_badge(method)}<span>{escape(operation['summary'])}</span></a></li>"
             yield "</ul>"
         yield '<p class="tag"><a href="#schemas">Schemas</a></p></nav>'
 
@@ -119,8 +120,9 @@ class _Renderer:
         yield '<table class="fields"><tbody>'
         for parameter in map(self._resolve, parameters):
             need = "required" if parameter.get("required") else "optional"
-            yield f"<tr><th><code>{escape(parameter['name'])}</code> <i>{escape(parameter['in'])}, {need}</i></th>"
-            yield f"<td>{self._kind(parameter['schema'])} {inline(parameter.get('description', ''))}</td></tr>"
+            name, text = escape(parameter["name"]), inline(parameter.get("description", ""))
+            yield f"<tr><th><code>{name}</code> <i>{escape(parameter['in'])}, {need}</i></th>"
+            yield f"<td>{self._kind(parameter['schema'])} {text}</td></tr>"
         yield "</tbody></table>"
 
     def _errors(self, responses: Mapping[str, Schema]) -> str:
@@ -145,8 +147,9 @@ class _Renderer:
         yield '<section class="group" id="schemas"><h2>Schemas</h2>'
         for name, schema in sorted(self._schemas.items()):
             target = _anchor("schema", name)
-            yield f'<article id="{target}" data-words="{escape(name.lower())}"><h3><a href="#{target}">'
-            yield f"{escape(name)}</a></h3>{paragraphs(schema.get('description', ''))}{self._shape(schema)}</article>"
+            yield f'<article id="{target}" data-words="{escape(name.lower())}">'
+            yield f'<h3><a href="#{target}">{escape(name)}</a></h3>'
+            yield f"{paragraphs(schema.get('description', ''))}{self._shape(schema)}</article>"
         yield "</section>"
 
     def _shape(self, schema: Schema) -> str:
@@ -216,10 +219,9 @@ def _badge(method: str) -> str:
 
 def _code(title: str, value: object, *, plain: bool = False) -> str:
     text = value if plain and isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
-    return (
-        f'<figure><figcaption>{escape(title)}<button type="button" class="copy" hidden>copy</button></figcaption>'
-        f"<pre><code>{escape(text)}</code></pre></figure>"
-    )
+    button = '<button type="button" class="copy" hidden>copy</button>'
+    caption = f"<figcaption>{escape(title)}{button}</figcaption>"
+    return f"<figure>{caption}<pre><code>{escape(text)}</code></pre></figure>"
 
 
 def _anchor(kind: str, name: str) -> str:
