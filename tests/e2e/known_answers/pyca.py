@@ -21,7 +21,8 @@ PSS_FILES = ("SigGenPSS_186-2.rsp", "SigGenPSS_186-3.rsp", "SigVerPSS_186-3.rsp"
 def read(path: str) -> str:
     """A text file of the package."""
     with open_vector_file(path, "rb") as file:
-        return file.read().decode()
+        text: str = file.read().decode()
+    return text
 
 
 def ed25519() -> Iterator[VerifyCase]:
@@ -32,6 +33,11 @@ def ed25519() -> Iterator[VerifyCase]:
         yield VerifyCase(
             f"sign.input:{number}", okp(bytes.fromhex(public)), bytes.fromhex(message), signature, valid=True
         )
+
+
+def ed25519_seed(number: int) -> bytes:
+    """The 32-byte seed of case ``number``, from 0."""
+    return bytes.fromhex(read("asymmetric/Ed25519/sign.input").splitlines()[number][:64])
 
 
 def ecdsa(curve: str, *, p1363: bool = False) -> Iterator[VerifyCase]:
@@ -156,3 +162,10 @@ def pkcs8_keys() -> Iterator[tuple[str, bytes]]:
         yield "ML-DSA-44", file.read()
     pem = read("asymmetric/PKCS8/ec_private_key.pem")
     yield "ES256", base64.b64decode("".join(pem.splitlines()[1:-1]))
+
+
+def mldsa_expanded_only() -> bytes:
+    """PKCS#8 DER of an ML-DSA-65 key that holds the expanded key and no seed."""
+    with open_vector_file("asymmetric/MLDSA/mldsa65_noseed_priv.der", "rb") as file:
+        data: bytes = file.read()
+    return data

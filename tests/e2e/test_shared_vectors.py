@@ -1,0 +1,141 @@
+"""Public vectors that lie beside the checkout: Wycheproof, NIST ACVP, the composite draft, X-Wing.
+
+Where we differ from a vector's verdict the case is named with the reason. There is one kind: a case that
+``invalid`` marks because of its key or context is a malformed request here, a 400 instead of a verdict.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import mldsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from tests.e2e.known_answers import shared_vectors
+from tests.e2e.known_answers.case import VerifyCase, akp, b64url
+from tests.e2e.support import composite_reference
+from tests.e2e.support.api_client import ApiClient
+from tests.e2e.support.key_import import import_key
+from tests.e2e.support.verdicts import check, verdicts
+
+pytestmark = pytest.mark.skipif(not shared_vectors.present(), reason=shared_vectors.ABSENT)
+
+COUNTS = {
+    "ed25519_test.json": (88, 63),
+    "ecdsa_secp256r1_sha256_test.json": (174, 310),
+    "ecdsa_secp256r1_sha256_p1363_test.json": (173, 89),
+    "ecdsa_secp384r1_sha384_test.json": (194, 310),
+    "ecdsa_secp384r1_sha384_p1363_test.json": (193, 87),
+    "rsa_pss_2048_sha256_mgf1_32_test.json": (63, 45),
+    "rsa_pss_3072_sha256_mgf1_32_test.json": (63, 45),
+    "mldsa_44_verify_test.json": (77, 103),
+    "mldsa_65_verify_test.json": (79, 131),
+}
+MALFORMED = {
+    "InvalidContext": "a context over 255 bytes is a malformed request (FIPS 204 section 5.2)",
+    "IncorrectPublicKeyLength": "a JWK whose pub has another length is no ML-DSA key",
+}
+COMPOSITE = "MLDSA65-Ed25519-SHA512"
+
+
+@pytest.mark.parametrize("file", COUNTS)
+def test_wycheproof(api: ApiClient, file: str) -> None:
+    refused = {
+        f"{file}:{test['tcId']} {test['comment']}": MALFORMED[flag]
+        for _, test in shared_vectors.wycheproof(file)
+        for flag in test["flags"]
+        if flag in MALFORMED
+    }
+    assert len(refused) == (9 if "mldsa" in file else 0)
+    check(api, shared_vectors.wycheproof_verify(file), COUNTS[file], refused)
+
+
+def test_wycheproof_seeds(api: ApiClient) -> None:
+    """Each seed of the signing vectors gives, imported, their public key."""
+    file = "mldsa_65_sign_seed_test.json"
+    groups = {group["privateSeed"]: group["publicKey"] for group, _ in shared_vectors.wycheproof(file)}
+    seeds = {seed: public for seed, public in groups.items() if len(seed) == 64}
+    assert (len(groups), len(seeds)) == (40, 37)
+    for number, (seed, public) in enumerate(seeds.items()):
+        jwk = import_mldsa(api, "ML-DSA-65", bytes.fromhex(seed), f"wycheproof-seed-{number}")
+        assert jwk.items() >= akp("ML-DSA-65", bytes.fromhex(public)).items()
+
+
+def test_acvp_mldsa_key_generation(api: ApiClient) -> None:
+    vectors = list(shared_vectors.acvp_mldsa_keygen())
+    assert len(vectors) == 75
+    for number, (alg, seed, public) in enumerate(vectors):
+        jwk = import_mldsa(api, alg, seed, f"acvp-{number}")
+        assert jwk.items() >= akp(alg, public).items()
+
+
+def test_x_wing_key_generation(api: ApiClient) -> None:
+    vectors = list(shared_vectors.x_wing_keygen())
+    assert len(vectors) == 3
+    for number, (seed, public) in enumerate(vectors):
+        assert import_key(api, "X-Wing", seed, key_id=f"x-wing-draft-{number}").status == 201
+        assert api.get(f"/v1/kms/keys/x-wing-draft-{number}/public").body["pub"] == b64url(public)
+
+
+def composite_cases() -> list[VerifyCase]:
+    """The draft's two signatures, and mutations of each part that must not verify."""
+    vector = shared_vectors.composite(COMPOSITE)
+    jwk, message = akp(COMPOSITE, vector.public), vector.message
+    plain, bound, context = vector.signature, vector.signature_with_context, vector.context
+    split = composite_reference.MLDSA_SIGNATURE
+
+    def case(name: str, signature: bytes, context: bytes = b"", *, valid: bool = False) -> VerifyCase:
+        return VerifyCase(name, jwk, message, signature, valid=valid, context=context)
+
+    return [
+        case("without context", plain, valid=True),
+        case("with context", bound, context, valid=True),
+        case("context added", plain, context),
+        case("context left out", bound),
+        case("context cut", bound, context[:-1]),
+        case("ML-DSA half changed", bytes([plain[0] ^ 1]) + plain[1:]),
+        case("Ed25519 half changed", plain[:split] + bytes([plain[split] ^ 1]) + plain[split + 1 :]),
+        case("halves of two signatures", plain[:split] + bound[split:]),
+        case("ML-DSA half alone", plain[:split]),
+        case("Ed25519 half alone", plain[split:]),
+        case("one byte more", plain + b"\0"),
+        case("one byte less", plain[:-1]),
+        case("empty", b""),
+        VerifyCase("another message", jwk, message + b"!", plain, valid=False),
+    ]
+
+
+def test_composite(api: ApiClient) -> None:
+    check(api, composite_cases(), (2, 12))
+
+
+def test_composite_verdicts_are_those_of_an_independent_composition(api: ApiClient) -> None:
+    public = shared_vectors.composite(COMPOSITE).public
+    got = verdicts(api, composite_cases())
+    for case in composite_cases():
+        if len(case.signature) == 3309 + 64:
+            both = composite_reference.verify(public, case.message, case.signature, case.context)
+            assert got[case.name] is all(both), case.name
+
+
+def test_composite_private_key(api: ApiClient) -> None:
+    """The draft's PKCS#8 and its bare seeds give its public key."""
+    vector = shared_vectors.composite(COMPOSITE)
+    for name, material in (("pkcs8", vector.pkcs8), ("seeds", vector.private_seeds)):
+        assert import_key(api, COMPOSITE, material, key_id=f"composite-{name}").status == 201
+        assert api.get(f"/v1/kms/keys/composite-{name}/public").body["pub"] == b64url(vector.public)
+
+
+def import_mldsa(api: ApiClient, alg: str, seed: bytes, key_id: str) -> dict[str, object]:
+    """Imports the seed and gives the exported JWK."""
+    kinds: dict[str, Any] = {
+        "ML-DSA-44": mldsa.MLDSA44PrivateKey,
+        "ML-DSA-65": mldsa.MLDSA65PrivateKey,
+        "ML-DSA-87": mldsa.MLDSA87PrivateKey,
+    }
+    pkcs8 = kinds[alg].from_seed_bytes(seed).private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    answer = import_key(api, alg, pkcs8, key_id=key_id)
+    assert answer.status == 201, answer.body
+    jwk: dict[str, object] = api.get(f"/v1/kms/keys/{key_id}/public").body
+    return jwk
