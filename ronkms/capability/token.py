@@ -1,0 +1,189 @@
+"""A token whose signature holds, parsed: what it grants, and the decision on one request.
+
+Invariants: rights, tenant and expiry come from the authority block alone; a decision is made anew on
+every call and never kept; revocation and the standing of the root are looked at again whenever the
+capability state moved, also between two calls on the same object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+from biscuit_auth import AuthorizationError, Biscuit, DataLogError
+
+from ronkms.capability import pattern
+from ronkms.capability.access import Access
+from ronkms.capability.checks import CompiledChecks, compile_checks
+from ronkms.capability.clock import Clock, ForwardTime
+from ronkms.capability.datalog import AuthorityFacts, authorize
+from ronkms.capability.state import CapabilityState, Root, revocation_id
+from ronkms.capability.wire_format import MalformedTokenError, TokenShape
+from ronkms.domain.operation import Operation
+from ronkms.errors import Denied, Unauthenticated
+
+UNAUTHENTICATED: Final = "present a valid capability token as Authorization: Bearer TOKEN"
+"""The one message for every cause, so that nothing is learnt from it."""
+
+_EXPENSIVE: Final = (".matches(", "->", "extern::")
+"""Regular expressions, closures and foreign functions as printed: their cost cannot be bounded from the
+outside, so tokens with them (or with strings that look like them) are refused."""
+
+_AUTHORITY_FACTS: Final = ("tenant(", "right(", "expires(", "root(")
+
+_OPERATIONS: Final = {operation.value: operation for operation in Operation}
+
+
+class VerifiedToken:
+    """Implements ``capability.protocol.Capability``. Shared by all requests that carry the token."""
+
+    __slots__ = (
+        "_biscuit",
+        "_checked_revision",
+        "_compiled",
+        "_deadline",
+        "_ids",
+        "_rights",
+        "_root",
+        "_state",
+        "_tenant",
+        "_time",
+        "_token_id",
+    )
+
+    def __init__(
+        self, biscuit: Biscuit, shape: TokenShape, root: Root, state: CapabilityState, clock: Clock
+    ) -> None:
+        """Parses. Raises MalformedTokenError, and the library's errors when its limits are passed."""
+        printed = [biscuit.block_source(index) for index in range(biscuit.block_count())]
+        if any(expensive in source for source in printed for expensive in _EXPENSIVE):
+            raise MalformedTokenError("an expression that capabilities do not use")
+        facts = AuthorityFacts(biscuit)
+        self._tenant = _one_text(facts.terms("tenant", 1))
+        self._rights = _rights(facts.terms("right", 2))
+        deadline = _one_date(facts.terms("expires", 1))
+        self._compiled = _compile(printed) if shape.plain else None
+        if self._compiled is not None and self._compiled.deadline is not None:
+            deadline = min(deadline, self._compiled.deadline)
+        if root.until is not None:
+            deadline = min(deadline, root.until)
+        self._deadline = deadline
+        self._biscuit = biscuit if self._compiled is None else None
+        self._ids = tuple(revocation_id(signature) for signature in biscuit.revocation_ids)
+        self._token_id = self._ids[0]
+        self._root = root
+        self._state = state
+        self._checked_revision = -1
+        self._time = ForwardTime(clock)
+
+    def __repr__(self) -> str:
+        return f"VerifiedToken(tenant={self._tenant!r}, token_id={self._token_id!r})"
+
+    @property
+    def tenant(self) -> str:
+        """Owner of the keys that the token reaches."""
+        return self._tenant
+
+    @property
+    def token_id(self) -> str:
+        """Hex of the first 16 bytes of the authority block's revocation id."""
+        return self._token_id
+
+    @property
+    def compiled(self) -> bool:
+        """True if its checks are of the closed set, so that no Datalog runs on a request."""
+        return self._compiled is not None
+
+    def require_valid(self) -> int:
+        """Neither expired nor revoked, and its root in use. Returns the time that was taken for it.
+
+        Raises :class:`Unauthenticated`."""
+        revision = self._state.revision
+        if revision != self._checked_revision:
+            if self._state.roots.get(self._root.number) != self._root or self._state.is_revoked(self._ids):
+                raise Unauthenticated(UNAUTHENTICATED)
+            self._checked_revision = revision
+        now = self._time.now()
+        if now >= self._deadline:
+            raise Unauthenticated(UNAUTHENTICATED)
+        return now
+
+    def require_operation(self, op: Operation) -> None:
+        """See ``capability.protocol.Capability``."""
+        self.require_valid()
+        if op not in self._rights:
+            raise Denied(f"the capability does not grant {op}", reason="no right for the operation")
+
+    def require(self, op: Operation, *, key_id: str, alg: str = "", message_digest: bytes = b"") -> None:
+        """See ``capability.protocol.Capability``. ``message_digest``: SHA-256 of the message, 32 bytes."""
+        now = self.require_valid()
+        if not any(pattern.matches(granted, key_id) for granted in self._rights.get(op, ())):
+            raise Denied(f"the capability does not grant {op} on this key", reason="no right matches")
+        compiled = self._compiled
+        if compiled is not None and not compiled.predicates:
+            return
+        access = Access(
+            operation=op.value,
+            key=None if key_id == pattern.ANY else key_id,
+            alg=alg or None,
+            digest=message_digest.hex() or None,
+            time=now,
+        )
+        if compiled is not None:
+            granted = all(holds(access) for holds in compiled.predicates)
+        else:
+            granted = self._passes_datalog(access)
+        if not granted:
+            raise Denied(
+                f"the capability is attenuated and does not grant this {op}", reason="a check failed"
+            )
+
+    def _passes_datalog(self, access: Access) -> bool:
+        if self._biscuit is None:
+            return False
+        try:
+            authorize(self._biscuit, access)
+        except (AuthorizationError, DataLogError):
+            return False
+        return True
+
+
+def _compile(sources: list[str]) -> CompiledChecks | None:
+    statements: list[str] = []
+    for index, source in enumerate(sources):
+        for line in source.splitlines():
+            if line and not line.endswith(";"):
+                return None
+            statement = line.removesuffix(";")
+            if statement and not (index == 0 and statement.startswith(_AUTHORITY_FACTS)):
+                statements.append(statement)
+    return compile_checks(statements)
+
+
+def _one_text(found: list[list[object]]) -> str:
+    match found:
+        case [[str() as text]] if text:
+            return text
+    raise MalformedTokenError("not exactly one tenant")
+
+
+def _one_date(found: list[list[object]]) -> int:
+    match found:
+        case [[datetime() as date]]:
+            return int(date.timestamp())
+    raise MalformedTokenError("not exactly one expiry")
+
+
+def _rights(found: list[list[object]]) -> Mapping[Operation, tuple[str, ...]]:
+    rights: dict[Operation, list[str]] = {}
+    for terms in found:
+        match terms:
+            case [str() as operation, str() as granted]:
+                if operation in _OPERATIONS:  # one that a later release knows grants nothing here
+                    rights.setdefault(_OPERATIONS[operation], []).append(granted)
+            case _:
+                raise MalformedTokenError("a right of an unknown form")
+    if not rights:
+        raise MalformedTokenError("no right")
+    return {operation: tuple(sorted(patterns)) for operation, patterns in rights.items()}

@@ -1,0 +1,130 @@
+"""Checks tokens with root public keys only, and remembers what it found by the token's SHA-256.
+
+Remembered is the checked signature with the parsed facts, never a decision. An entry ends with its
+expiry, with the revocation of one of its blocks, when its root changes, or when others push it out. What
+failed is remembered for a short while in a small map of its own, so that a client that repeats a bad token
+costs little and cannot push out good ones.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable
+from typing import Final
+
+from biscuit_auth import (
+    AuthorizationError,
+    Biscuit,
+    BiscuitBlockError,
+    BiscuitValidationError,
+    DataLogError,
+    PublicKey,
+)
+
+from ronkms.capability.cache import RecentlyUsed
+from ronkms.capability.clock import Clock, SystemClock
+from ronkms.capability.state import CapabilityState, Root
+from ronkms.capability.token import UNAUTHENTICATED, VerifiedToken
+from ronkms.capability.wire_format import MalformedTokenError, token_shape
+from ronkms.errors import Unauthenticated
+
+MAX_TOKEN: Final = 8192
+"""Characters of a token."""
+CACHE_CAPACITY: Final = 4096
+FAILED_CAPACITY: Final = 1024
+FAILED_SECONDS: Final = 5.0
+
+_ALPHABET: Final = re.compile(r"[A-Za-z0-9_-]+={0,2}", re.ASCII)
+
+_LIBRARY_ERRORS: Final = (AuthorizationError, BiscuitBlockError, BiscuitValidationError, DataLogError)
+
+
+class BiscuitVerifier:
+    """Implements ``capability.protocol.CapabilityVerifier``.
+
+    ``refresh`` replays what other processes changed into ``state``; it costs one atomic load when nothing
+    did. ``after_fork`` reopens what must not be shared between processes."""
+
+    def __init__(
+        self,
+        state: CapabilityState,
+        *,
+        refresh: Callable[[], None],
+        after_fork: Callable[[], None],
+        clock: Clock | None = None,
+        capacity: int = CACHE_CAPACITY,
+    ) -> None:
+        self._state = state
+        self._refresh = refresh
+        self._after_fork = after_fork
+        self._clock = clock or SystemClock()
+        self._verified: RecentlyUsed[VerifiedToken] = RecentlyUsed(capacity)
+        self._failed: RecentlyUsed[tuple[int, float]] = RecentlyUsed(FAILED_CAPACITY)
+
+    def __repr__(self) -> str:
+        return f"BiscuitVerifier(verified={len(self._verified)}, failed={len(self._failed)})"
+
+    def authenticate(self, token: str) -> VerifiedToken:
+        """See ``capability.protocol.CapabilityVerifier``."""
+        if not 0 < len(token) <= MAX_TOKEN or not token.isascii():
+            raise Unauthenticated(UNAUTHENTICATED)
+        self._refresh()
+        name = hashlib.sha256(token.encode("ascii")).digest()
+        verified = self._verified.get(name)
+        if verified is None:
+            verified = self._verify(token, name)
+        try:
+            verified.require_valid()
+        except Unauthenticated:
+            self._verified.discard(name)
+            raise
+        return verified
+
+    def refresh(self) -> None:
+        """See ``capability.protocol.CapabilityVerifier``."""
+        self._refresh()
+
+    def after_fork(self) -> None:
+        """See ``capability.protocol.CapabilityVerifier``."""
+        self._after_fork()
+
+    def _verify(self, token: str, name: bytes) -> VerifiedToken:
+        revision = self._state.revision
+        failed = self._failed.get(name)
+        if failed is not None and failed[0] == revision and self._clock.elapsed() < failed[1]:
+            raise Unauthenticated(UNAUTHENTICATED)
+        try:
+            verified = self._parse(token)
+        except (MalformedTokenError, *_LIBRARY_ERRORS):
+            self._failed.put(name, (revision, self._clock.elapsed() + FAILED_SECONDS))
+            raise Unauthenticated(UNAUTHENTICATED) from None
+        self._verified.put(name, verified)
+        return verified
+
+    def _parse(self, token: str) -> VerifiedToken:
+        if _ALPHABET.fullmatch(token) is None:
+            raise MalformedTokenError("not base64url")
+        shape = token_shape(_decode(token))
+        roots = self._state.roots
+        named: list[Root] = []
+
+        def public_key_of(number: int | None = None) -> PublicKey:
+            root = roots.get(number) if number is not None else None
+            if root is None:
+                raise MalformedTokenError("unknown root")
+            named.append(root)
+            return PublicKey(f"ed25519/{root.public.hex()}")
+
+        biscuit = Biscuit.from_base64(token, public_key_of)
+        if biscuit.to_base64().rstrip("=") != token.rstrip("="):
+            raise MalformedTokenError("another encoding of the same token")
+        return VerifiedToken(biscuit, shape, named[0], self._state, self._clock)
+
+
+def _decode(token: str) -> bytes:
+    try:
+        return base64.urlsafe_b64decode(token.rstrip("=") + "=" * (-len(token.rstrip("=")) % 4))
+    except ValueError:
+        raise MalformedTokenError("not base64url") from None
