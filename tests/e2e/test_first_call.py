@@ -88,7 +88,7 @@ def test_openssl_verifies(api: ApiClient, tmp_path: Path, alg: str) -> None:
     assert bad.returncode != 0
 
 
-MLDSA_KEYS = {
+MLDSA_KEYS: dict[str, Any] = {
     "ML-DSA-44": mldsa.MLDSA44PublicKey,
     "ML-DSA-65": mldsa.MLDSA65PublicKey,
     "ML-DSA-87": mldsa.MLDSA87PublicKey,
