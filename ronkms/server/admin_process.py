@@ -1,0 +1,118 @@
+"""The admin process: health, readiness and metrics over HTTP, the admin socket, and the chores.
+
+It shares nothing with the workers but the arena and the board, so it answers while they are saturated.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+from types import FrameType
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from ronkms.domain.measure import GAUGE_INDEX
+from ronkms.server.board import ProcessBoard
+from ronkms.server.chores import Chore, Chores
+from ronkms.server.http_response import SERVER_NAME
+
+if TYPE_CHECKING:
+    from waitress.server import BaseWSGIServer, MultiSocketServer
+
+    from ronkms.app import Application
+    from ronkms.server.readiness import Readiness
+
+READINESS_SECONDS: Final = 0.1
+DESTROY_SECONDS: Final = 5.0
+CLOCK_SECONDS: Final = 5.0
+CLOCK_WARNING_SECONDS: Final = 1.0
+THREADS: Final = 4
+
+_log = structlog.get_logger()
+
+
+class AdminProcess:
+    """Composed before the fork, run after it; what it alone needs is imported in :meth:`run`."""
+
+    def __init__(self, application: Application, listener: socket.socket, board: ProcessBoard) -> None:
+        self._application = application
+        self._listener = listener
+        self._board = board
+        self._skew_warned = False
+
+    def run(self) -> None:
+        """Serves until SIGQUIT. SIGTERM and SIGINT are the arbiter's, which stops this process last."""
+        from ronkms.server.admin_socket import AdminSocket
+        from ronkms.server.readiness import Readiness
+
+        _catch_signals()
+        readiness = Readiness(self._application.missing, self._board, on_change=self._tell)
+        server = self._http(readiness)
+        AdminSocket(self._application).serve_in_thread()
+        chores = Chores(self._chores(readiness))
+        chores.start()
+        server.run()
+        chores.stop()
+
+    def _http(self, readiness: Readiness) -> BaseWSGIServer | MultiSocketServer:
+        from waitress.server import create_server
+
+        from ronkms.observe.metrics import KmsCollector
+        from ronkms.server.admin_http import AdminHttp
+
+        application = self._application
+        collector = KmsCollector(
+            application.arena,
+            keys=application.key_counts,
+            ready=lambda: not readiness.missing(),
+            workers=lambda: self._board.serving_workers,
+            pids=lambda: [*self._board.pids(), self._board.arbiter],
+            skew_seconds=application.clock_skew.seconds,
+        )
+        return create_server(
+            AdminHttp(missing=readiness.missing, collector=collector),
+            sockets=[self._listener],
+            threads=THREADS,
+            ident=SERVER_NAME,
+            connection_limit=256,
+            channel_timeout=10,
+            cleanup_interval=5,
+            max_request_header_size=16384,
+            max_request_body_size=4096,
+            log_socket_errors=False,
+        )
+
+    def _chores(self, readiness: Readiness) -> list[Chore]:
+        application = self._application
+        ttl_seconds = application.settings.verify_cache_ttl_ms / 1000
+        return [
+            Chore("readiness", READINESS_SECONDS, readiness.evaluate),
+            Chore("cache sweep", ttl_seconds / 4, application.arena.cache_sweep),
+            Chore("destruction", DESTROY_SECONDS, application.destroy_due),
+            Chore("clock", CLOCK_SECONDS, self._watch_clock),
+        ]
+
+    def _watch_clock(self) -> None:
+        skew = self._application.clock_skew.seconds()
+        self._application.arena.set_gauge(GAUGE_INDEX["kms_clock_skew_seconds"], skew)
+        if abs(skew) >= CLOCK_WARNING_SECONDS and not self._skew_warned:
+            _log.warning("clock_skew", seconds=round(skew, 3), advice="check NTP; restart when it is fixed")
+        self._skew_warned = abs(skew) >= CLOCK_WARNING_SECONDS
+
+    def _tell(self, missing: list[str]) -> None:
+        self._application.publish(
+            "Health", {"ready": "no" if missing else "yes", "missing": ", ".join(missing)}
+        )
+
+
+def _catch_signals() -> None:
+    def leave(_signal: int, _frame: FrameType | None) -> None:
+        raise SystemExit(0)
+
+    signal.signal(signal.SIGQUIT, leave)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
+    for number in (signal.SIGTTIN, signal.SIGTTOU, signal.SIGWINCH):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)

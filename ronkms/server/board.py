@@ -1,0 +1,83 @@
+"""Which processes run and serve: a small shared page, made before the forks.
+
+Row 0 is the admin process, row N the worker with that place. The arbiter alone clears rows (after waitpid);
+a child writes its own row. Every field is one aligned 8-byte word, so a reader sees an old or a new value.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from enum import IntEnum
+from typing import Final
+
+ADMIN_ROW: Final = 0
+_WORDS_A_ROW: Final = 2
+
+
+class Stage(IntEnum):
+    """How far a process is."""
+
+    ABSENT = 0
+    BOOTING = 1
+    SERVING = 2
+    READY = 3
+    """Admin row only: ``/readyz`` answers 200."""
+
+
+class ProcessBoard:
+    """Rows of (pid, stage), and whether the server drains."""
+
+    def __init__(self, workers: int) -> None:
+        """To be called in the arbiter."""
+        self.workers = workers
+        self.arbiter = os.getpid()
+        self._page = mmap.mmap(-1, 8 * (1 + _WORDS_A_ROW * (workers + 1)))
+        self._words = memoryview(self._page).cast("Q")
+
+    def free_row(self) -> int:
+        """The first worker row without a process. Raises :class:`ValueError` when there is none."""
+        for row in range(1, self.workers + 1):
+            if self._words[_stage_word(row)] == Stage.ABSENT:
+                return row
+        raise ValueError("all worker rows are taken")
+
+    def set(self, row: int, pid: int, stage: Stage) -> None:
+        """Enters a process."""
+        self._words[_stage_word(row) - 1] = pid
+        self._words[_stage_word(row)] = stage
+
+    def advance(self, row: int, stage: Stage) -> None:
+        """Moves the process of ``row`` to another stage."""
+        self._words[_stage_word(row)] = stage
+
+    def clear(self, row: int) -> None:
+        """Forgets the process of ``row``."""
+        self.set(row, 0, Stage.ABSENT)
+
+    def drain(self) -> None:
+        """From now on the server is stopping."""
+        self._words[0] = 1
+
+    @property
+    def draining(self) -> bool:
+        """True once the server is stopping."""
+        return self._words[0] == 1
+
+    @property
+    def serving_workers(self) -> int:
+        """How many workers serve."""
+        return sum(self._words[_stage_word(row)] == Stage.SERVING for row in range(1, self.workers + 1))
+
+    @property
+    def ready(self) -> bool:
+        """True while ``/readyz`` answers 200."""
+        return self._words[_stage_word(ADMIN_ROW)] == Stage.READY and not self.draining
+
+    def pids(self) -> list[int]:
+        """Process ids of the admin process and the workers that run."""
+        return [pid for row in range(self.workers + 1) if (pid := self._words[_stage_word(row) - 1])]
+
+
+def _stage_word(row: int) -> int:
+    return _WORDS_A_ROW * (row + 1)

@@ -1,0 +1,54 @@
+"""One client connection of a worker, with the times by which it is cut or shed."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from typing import Any
+
+from gunicorn.config import Config
+from gunicorn.workers.gthread import TConn
+
+from ronkms.server.tls import client_fingerprint
+
+
+class Connection(TConn):
+    """Times are ``time.monotonic()`` seconds. A thread writes ``started_at`` and ``answering`` alone."""
+
+    def __init__(
+        self, cfg: Config, sock: socket.socket, client: Any, server: Any, keepalive_seconds: float
+    ) -> None:
+        super().__init__(cfg, sock, client, server)
+        self._keepalive_seconds = keepalive_seconds
+        self.queued_at = 0.0
+        self.started_at: float | None = None
+        """When a thread took the request; None while it waits or is done."""
+        self.answering = False
+        """The headers are read: the application has the request."""
+        self.linger_bytes = 0
+        self._fingerprint: str | None = None
+        self._fingerprint_known = False
+
+    @property
+    def fingerprint(self) -> str | None:
+        """SHA-256 (hex) of the client's certificate; None without one."""
+        if not self._fingerprint_known:
+            self._fingerprint_known = True
+            if isinstance(self.sock, ssl.SSLSocket):
+                self._fingerprint = client_fingerprint(self.sock)
+        return self._fingerprint
+
+    def set_timeout(self) -> None:
+        """The connection idles from now on."""
+        self.timeout = time.monotonic() + self._keepalive_seconds
+
+    def has_data(self) -> bool:
+        """True if the first byte of the request, or the end of the connection, is here. Non-blocking."""
+        try:
+            self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return True

@@ -1,0 +1,46 @@
+"""Runs the server: composes the application, binds, forks, and leaves through ``SystemExit``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+from ronkms.app import create_app
+from ronkms.config.settings import Settings
+from ronkms.observe.logs import ready_line
+from ronkms.server.admin_process import AdminProcess
+from ronkms.server.arbiter import KmsArbiter
+from ronkms.server.board import ProcessBoard
+from ronkms.server.gunicorn_application import KmsServer
+from ronkms.server.listen import listen
+from ronkms.server.process import harden
+
+
+def serve(settings: Settings, *, announce: Callable[[], None] | None = None) -> None:
+    """Serves until told to stop. ``announce`` runs once, when the server is ready.
+
+    Raises :class:`ronkms.errors.StartError` when it cannot start, :class:`SystemExit` when it stops.
+    """
+    harden()
+    application = create_app(settings)
+    api = listen(settings.api, setting="api_addr", backlog=settings.backlog)
+    metrics = listen(settings.metrics, setting="metrics_addr", backlog=128)
+    board = ProcessBoard(settings.worker_count)
+    admin = AdminProcess(application, metrics, board)
+
+    def on_ready() -> None:
+        sys.stderr.write(ready_line(settings.log_format) + "\n")
+        sys.stderr.flush()
+        if announce is not None:
+            announce()
+
+    server = KmsServer(application, api, board)
+    # gunicorn takes the descriptor over.
+    api.detach()
+    try:
+        KmsArbiter(server, run_admin=admin.run, on_ready=on_ready).run()
+    finally:
+        # A child leaves through here too: what the arbiter holds is not its to give back.
+        if os.getpid() == board.arbiter:
+            application.close()

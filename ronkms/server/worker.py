@@ -1,0 +1,319 @@
+"""The worker process: gunicorn's gthread worker, with its waits bounded.
+
+What differs from gunicorn's:
+
+- A connection takes a thread only when its first byte is here, and is accepted only while there is room
+  (gunicorn issues 3433 and 908): what is in excess waits in the kernel, where another worker may take it.
+- A request that waited longer than ``queue_deadline_ms`` for a thread is answered 503 ``saturated`` unread.
+- A request that takes too long to arrive or to be answered is cut, so that slow senders cannot hold threads.
+- A closed connection lingers in the poller, not in the main thread.
+- SIGTERM closes the listeners at once, after taking what the kernel had queued; requests in flight finish and
+  their answers say ``Connection: close``. SIGINT is the arbiter's to handle.
+
+The WSGI environment has, besides PEP 3333: ``ronkms.queued_at`` (``time.monotonic()`` seconds) and, with
+mutual TLS, ``ronkms.client_cert_sha256`` (hex). An application that answers without reading a large body
+sends the header ``("Connection", "close")``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import selectors
+import signal
+import socket
+import ssl
+import time
+from collections import deque
+from concurrent.futures import Future
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import structlog
+from gunicorn.http import Request, errors, wsgi
+from gunicorn.http.errors import InvalidResponseHeader, InvalidResponseHeaderName  # type: ignore[attr-defined]
+from gunicorn.http.wsgi import Response
+from gunicorn.sock import BaseSocket
+from gunicorn.workers.gthread import ThreadWorker
+
+from ronkms.domain.measure import COUNTER_INDEX, http_counter
+from ronkms.server.closing_answer import closing_answer
+from ronkms.server.connection import Connection
+from ronkms.server.http_response import KmsResponse
+
+if TYPE_CHECKING:
+    from ronkms.server.gunicorn_application import KmsServer
+
+QUEUE_PER_THREAD: Final = 4
+"""Requests that may wait for each thread before a worker stops accepting. Measured in docs/adr."""
+HEADER_SECONDS: Final = 10.0
+"""From the first byte of a request to the end of its headers."""
+LINGER_SECONDS: Final = 2.0
+LINGER_BYTES: Final = 1 << 20
+"""A closed connection is read on for this long and this far, so that the answer is not lost to a reset
+(RFC 9112 section 9.6)."""
+CUT_INTERVAL: Final = 0.25
+ACCEPT_PAUSE: Final = 0.05
+"""After the process ran out of descriptors or memory for one more connection."""
+
+_BACKPRESSURE: Final = COUNTER_INDEX["rejected_total|backpressure"]
+_MALFORMED: Final = COUNTER_INDEX["rejected_total|malformed"]
+
+_log = structlog.get_logger()
+
+
+class KmsWorker(ThreadWorker):
+    """See the module. ``slot`` is its place in the arena, ``row`` its place on the board."""
+
+    app: KmsServer
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.slot = -1
+        self.row = -1
+        settings = self.app.settings
+        self._arena = self.app.application.arena
+        self._queue_deadline = settings.queue_deadline_ms / 1000
+        self._request_timeout = settings.request_timeout_ms / 1000
+        self._keepalive_seconds = settings.keepalive_ms / 1000
+        self._queue_limit = settings.threads * (1 + QUEUE_PER_THREAD)
+        self._in_hand: set[Connection] = set()
+        self._lingering: deque[Connection] = deque()
+        self._next_cut = 0.0
+        self._log_requests = False
+
+    def init_signals(self) -> None:
+        """SIGINT reaches the whole foreground group; the arbiter turns it into a SIGTERM."""
+        super().init_signals()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def init_process(self) -> None:
+        """Runs in the child, before the first connection."""
+        self._log_requests = _log.is_enabled_for(10)
+        super().init_process()
+
+    # --- accepting ---------------------------------------------------------------------------
+
+    def set_accept_enabled(self, enabled: bool | None) -> None:
+        """Only while there is room; when the worker stops, takes what waits and closes the listeners."""
+        super().set_accept_enabled(bool(enabled) and len(self._in_hand) < self._queue_limit)
+        if not self.alive:
+            for listener in cast("list[BaseSocket]", self.sockets):
+                self._accept_the_rest(listener)
+                listener.close()
+
+    def _accept_the_rest(self, listener: BaseSocket) -> None:
+        if listener.sock is not None:
+            while self._accept_one(listener):
+                pass
+
+    def accept(self, listener: BaseSocket) -> None:  # type: ignore[override]  # it is gunicorn's wrapper
+        """A listener is readable."""
+        self._accept_one(listener)
+
+    def _accept_one(self, listener: BaseSocket) -> bool:
+        try:
+            client, address = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return False
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                raise
+            _log.error("accept_failed", error=error.strerror)
+            time.sleep(ACCEPT_PAUSE)
+            return False
+        self.nr_conns += 1
+        conn = Connection(self.cfg, client, address, listener.getsockname(), self._keepalive_seconds)
+        if conn.has_data():
+            conn.data_ready = True
+            self.enqueue_req(conn)
+        else:
+            self._await_first_byte(conn)
+        return True
+
+    def _await_first_byte(self, conn: Connection) -> None:
+        conn.set_timeout()
+        self.pending_conns.append(conn)
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn))
+
+    def enqueue_req(self, conn: Connection) -> None:  # type: ignore[override]
+        """Hands a connection with data to the threads."""
+        conn.queued_at = time.monotonic()
+        conn.started_at = None
+        conn.answering = False
+        self._in_hand.add(conn)
+        if len(self._in_hand) >= self._queue_limit and self.alive:
+            super().set_accept_enabled(enabled=False)
+        super().enqueue_req(conn)
+
+    # --- in a thread -------------------------------------------------------------------------
+
+    def handle(self, conn: Connection) -> bool:  # type: ignore[override]
+        """One request. False: the connection ends."""
+        conn.started_at = time.monotonic()
+        if conn.started_at - conn.queued_at > self._queue_deadline:
+            return self._shed(conn)
+        return super().handle(conn)
+
+    def _shed(self, conn: Connection) -> bool:
+        self._arena.count(_BACKPRESSURE)
+        self._arena.count(http_counter(503))
+        if not self.cfg.is_ssl or conn.initialized:
+            self._send(conn.sock, closing_answer(503, "saturated", "all capacity is in use", retry_after=1))
+        return False
+
+    def handle_request(self, req: Request, conn: Connection) -> bool:  # type: ignore[override]
+        """Runs the application. Returns whether the connection may serve another request."""
+        conn.answering = True
+        response, environ = wsgi.create(
+            req,
+            conn.sock,
+            conn.client,
+            conn.server,
+            self.cfg,
+            response_class=KmsResponse,
+            response_args=(self,),
+        )
+        environ["wsgi.multithread"] = True
+        environ["ronkms.queued_at"] = conn.queued_at
+        if self.cfg.is_ssl and (fingerprint := conn.fingerprint) is not None:
+            environ["ronkms.client_cert_sha256"] = fingerprint
+        if len(self.keepalived_conns) >= self.max_keepalived or not self._keepalive_seconds:
+            response.force_close()
+        try:
+            body = self.wsgi(environ, response.start_response)  # type: ignore[arg-type]  # of the stub
+            try:
+                for part in body:
+                    response.write(part)
+                response.close()
+            finally:
+                if hasattr(body, "close"):
+                    body.close()
+        except OSError:
+            raise
+        except Exception:
+            if response.headers_sent:
+                # A 500 written into a half-sent answer would corrupt it.
+                _log.exception("answer_broken", method=req.method, path=req.path)
+                raise StopIteration from None
+            raise
+        if self._log_requests:
+            _log_request(req, response, conn)
+        return not response.should_close()
+
+    def handle_error(self, req: Request | None, client: socket.socket, addr: Any, exc: BaseException) -> None:
+        """What never reached the application, or failed in it: problem+json, counted."""
+        if isinstance(exc, ssl.SSLError):
+            _log.debug("tls_failed", peer=str(addr), error=str(exc))
+            return
+        status, code, detail = _status_of(exc)
+        if status == 500:
+            _log.error(
+                "request_failed",
+                method=getattr(req, "method", None),
+                path=getattr(req, "path", None),
+                exc_info=exc,
+            )
+        else:
+            self._arena.count(_MALFORMED)
+        self._arena.count(http_counter(status))
+        self._send(client, closing_answer(status, code, detail))
+
+    @staticmethod
+    def _send(client: socket.socket, answer: bytes) -> None:
+        with contextlib.suppress(OSError):
+            client.settimeout(1.0)
+            client.sendall(answer)
+
+    # --- back in the main thread ---------------------------------------------------------------
+
+    def finish_request(self, conn: Connection, fs: Future[bool]) -> None:  # type: ignore[override]
+        """A thread is done with a connection."""
+        self._in_hand.discard(conn)
+        conn.started_at = None
+        if not fs.cancelled() and fs.exception() is None and fs.result():
+            super().finish_request(conn, fs)
+        else:
+            self._linger(conn)
+
+    def _linger(self, conn: Connection) -> None:
+        try:
+            conn.sock.shutdown(socket.SHUT_WR)
+            conn.sock.setblocking(False)
+            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._read_on, conn))
+        except (OSError, ValueError):
+            self._forget(conn)
+            return
+        conn.timeout = time.monotonic() + LINGER_SECONDS
+        self._lingering.append(conn)
+
+    def _read_on(self, conn: Connection, client: socket.socket) -> None:
+        try:
+            data = client.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        conn.linger_bytes += len(data)
+        if not data or conn.linger_bytes > LINGER_BYTES:
+            self._lingering.remove(conn)
+            self._forget(conn)
+
+    def _forget(self, conn: Connection) -> None:
+        with contextlib.suppress(OSError, KeyError, ValueError):
+            self.poller.unregister(conn.sock)
+        self.nr_conns -= 1
+        conn.close()
+
+    def murder_pending(self) -> None:
+        """Ends what waits for a first byte, what lingers, and what takes too long."""
+        super().murder_pending()
+        now = time.monotonic()
+        while self._lingering and (self._lingering[0].timeout or 0.0) <= now:
+            self._forget(self._lingering.popleft())
+        if now >= self._next_cut:
+            self._next_cut = now + CUT_INTERVAL
+            self._cut_slow(now)
+
+    def _cut_slow(self, now: float) -> None:
+        for conn in self._in_hand:
+            started = conn.started_at
+            if started is not None and now - started > self._time_limit(conn):
+                # The thread that reads from it wakes up with an end of file.
+                with contextlib.suppress(OSError):
+                    socket.socket.shutdown(conn.sock, socket.SHUT_RDWR)
+
+    def _time_limit(self, conn: Connection) -> float:
+        return self._request_timeout if conn.answering else min(HEADER_SECONDS, self._request_timeout)
+
+
+def _log_request(req: Request, response: Response, conn: Connection) -> None:
+    corr_id = next((value for name, value in response.headers if name.lower() == "x-correlation-id"), None)
+    _log.debug(
+        "request",
+        corr_id=corr_id,
+        method=req.method,
+        path=req.path,
+        status=response.status_code,
+        ms=round((time.monotonic() - conn.queued_at) * 1000, 3),
+    )
+
+
+_MALFORMED_STATUS: Final[tuple[tuple[type[Exception], int, str], ...]] = (
+    (errors.LimitRequestLine, 414, "the request line is too long"),
+    (errors.LimitRequestHeaders, 431, "the headers are too large"),
+    (errors.UnsupportedTransferCoding, 501, "the transfer coding is not supported"),
+    (errors.ExpectationFailed, 417, "the expectation cannot be met"),
+    (errors.InvalidHTTPVersion, 505, "HTTP/1.0 and HTTP/1.1 are supported"),
+)
+
+
+def _status_of(exc: BaseException) -> tuple[int, str, str]:
+    if isinstance(exc, InvalidResponseHeader | InvalidResponseHeaderName):
+        return 500, "internal", "internal error"
+    for kind, status, detail in _MALFORMED_STATUS:
+        if isinstance(exc, kind):
+            return status, "bad_request", detail
+    if isinstance(exc, errors.ParseException):
+        return 400, "bad_request", "the request is not well-formed HTTP/1.1"
+    return 500, "internal", "internal error"
