@@ -15,6 +15,41 @@ create_exception!(ronkms_native, ArenaError, NativeError, "The arena is damaged,
 create_exception!(ronkms_native, AuditWriteError, NativeError, "The audit log cannot be written or synced.");
 create_exception!(ronkms_native, AuditDamaged, NativeError, "The audit log on disk is not what was written.");
 
+/// Every failure of the core crates on its way to Python.
+pub enum Failure {
+    /// From the arena crate.
+    Arena(ronkms_arena::Error),
+}
+
+/// What binding methods return.
+pub type Result<T> = std::result::Result<T, Failure>;
+
+impl Failure {
+    /// An argument that the bindings themselves refuse.
+    pub fn input(message: String) -> Self {
+        Self::Arena(ronkms_arena::Error::Input(message))
+    }
+}
+
+impl From<ronkms_arena::Error> for Failure {
+    fn from(error: ronkms_arena::Error) -> Self {
+        Self::Arena(error)
+    }
+}
+
+impl From<Failure> for PyErr {
+    fn from(failure: Failure) -> Self {
+        let Failure::Arena(error) = failure;
+        let message = error.to_string();
+        match error {
+            ronkms_arena::Error::Input(_) => InputError::new_err(message),
+            ronkms_arena::Error::Arena(_) => ArenaError::new_err(message),
+            ronkms_arena::Error::AuditWrite(_) => AuditWriteError::new_err(message),
+            ronkms_arena::Error::AuditDamaged(_) => AuditDamaged::new_err(message),
+        }
+    }
+}
+
 /// Adds the exception types to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();

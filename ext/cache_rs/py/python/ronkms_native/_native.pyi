@@ -198,6 +198,9 @@ class Arena:
     def size(self) -> int:
         """Bytes of the mapping."""
 
+    def _pointer(self) -> int:
+        """Address for the C interface (``ronkms_native.h``), valid while this object lives."""
+
     # worker slots
     def claim_slot(self) -> int:
         """Parent, before the fork. Raises ArenaError when none is free."""
@@ -215,12 +218,15 @@ class Arena:
 
     # admission. op_class 0 = sign (everything that uses private keys), 1 = verify
     def admit(self, op_class: int, tenant: bytes, cost: int) -> int:
-        """A permit (>= 0), or -1: saturated, -2: tenant over its share. Never blocks."""
+        """A permit (>= 0), or -1: saturated, -2: tenant over its share. Never blocks. ``cost`` is in
+        units of the class's limit, at least 1; a permit weighs at most a quarter of the limit."""
 
     def top_up(self, permit: int, cost: int) -> int:
         """Adds cost to a permit: 0 granted, -1 saturated, -2 over share (permit unchanged)."""
 
-    def release(self, permit: int) -> None: ...
+    def release(self, permit: int) -> None:
+        """Raises ArenaError if this process does not hold the permit (released twice)."""
+
 
     # verify cache
     def cache_tag(self, parts: list[bytes]) -> bytes:
@@ -229,7 +235,22 @@ class Arena:
     def cache_get(self, tag: bytes) -> int:
         """0..255: the stored verdict bits; -1 miss; -2 stale (expired; counted, never served)."""
 
-    def cache_put(self, tag: bytes, verdict: int, negative: bool) -> None: ...
+    def cache_lookup(self, parts: list[bytes]) -> int:
+        """``cache_get(cache_tag(parts))`` in one call. A tag may itself be a part: what stays the
+        same for a key can be hashed once."""
+
+    def cache_claim(self, tag: bytes) -> int:
+        """As ``cache_get``, but on a miss waits up to 2 ms, GIL released, while another thread or
+        process computes the same tag. After -1 or -2 the caller computes, and then calls
+        ``cache_put`` or ``cache_abandon``."""
+
+    def cache_abandon(self, tag: bytes) -> None:
+        """Ends a claim without a verdict."""
+
+    def cache_put(self, tag: bytes, verdict: int, negative: bool) -> None:
+        """Stores verdict bits (0..255); ``negative`` (an invalid signature) goes to an area of its
+        own. Ends a claim."""
+
     def cache_sweep(self, all_entries: bool = False) -> int:
         """Drops expired entries (or all). Returns how many."""
 
@@ -283,11 +304,19 @@ class AuditLog:
     @staticmethod
     def open(arena: Arena, directory: str, segment_bytes: int) -> AuditLog:
         """Parent, at start: verifies the newest segment, quarantines a torn tail (kept beside it
-        as ``*.torn``), publishes the head. Raises AuditDamaged, AuditWriteError."""
+        as ``*.torn``), publishes the head. One log per arena. Raises AuditDamaged, AuditWriteError,
+        InputError (``segment_bytes`` under 4096)."""
+
+    def _pointer(self) -> int:
+        """Address for the C interface (``ronkms_native.h``), valid while this object lives."""
 
     @property
     def recovered_bytes(self) -> int:
-        """Length of the torn tail that ``open`` quarantined; 0 if none."""
+        """Bytes of torn tails quarantined by ``open`` and after workers died; 0 if none."""
+
+    @property
+    def durable(self) -> int:
+        """Number of records known to be fsynced."""
 
     @property
     def head(self) -> tuple[int, str]:
@@ -297,13 +326,18 @@ class AuditLog:
         """Worker: opens its own descriptors and starts the native group-fsync thread (20 ms)."""
 
     def append(self, body: bytes) -> int:
-        """``body`` is the rest of the JSON object after the chain fields, e.g. ``"op":"sign"}``.
-        Written (survives a crash of the process) when it returns the sequence number.
-        Raises AuditWriteError; from then on the log is latched closed."""
+        """``body`` is the rest of the JSON object after the chain fields, e.g. ``"op":"sign"}``, on
+        one line, at most 1 MiB (InputError). Written (survives a crash of the process) when it
+        returns the sequence number. The GIL is held unless it has to wait. Raises AuditWriteError;
+        from then on the log is latched closed, but for a full disk, which is waited out."""
 
     def wait_durable(self, seq: int) -> None:
         """Returns when record ``seq`` is fsynced; GIL released; group commit over all workers.
         Raises AuditWriteError."""
 
     def writable(self) -> bool:
-        """False once latched by an error, or when the file was deleted or replaced."""
+        """False once latched by an error, when the file was deleted or replaced, or while the disk
+        is full."""
+
+_C_API: Final[object]
+"""Capsule ``ronkms_native._native._C_API``; see ``ronkms_native.h``."""

@@ -81,7 +81,7 @@ impl AuditLog {
             .sync()
             .map_err(|cause| Error::audit_os(format!("cannot sync {}", segment.path().display()), &cause))?;
         state.publish(&head);
-        state.raise_durable(head.chain.count);
+        state.set_durable(head.chain.count);
         drop(guard);
         let writer = Writer {
             directory: directory.to_owned(),

@@ -131,6 +131,11 @@ impl AuditState {
         self.durable.load(Ordering::Acquire)
     }
 
+    /// Sets the number of durable records, at `open`.
+    pub fn set_durable(&self, count: u64) {
+        self.durable.store(count, Ordering::Release);
+    }
+
     /// Raises the number of durable records.
     pub fn raise_durable(&self, count: u64) {
         self.durable.fetch_max(count, Ordering::AcqRel);

@@ -1,0 +1,65 @@
+//! `AuditLog`: appending to the audit log that all workers share.
+
+use std::path::PathBuf;
+
+use pyo3::prelude::*;
+
+use super::shared::Arena;
+use crate::error::Result;
+
+/// See the stub.
+#[pyclass(frozen, module = "ronkms_native")]
+pub struct AuditLog {
+    inner: ronkms_arena::AuditLog,
+}
+
+#[pymethods]
+impl AuditLog {
+    #[staticmethod]
+    fn open(py: Python<'_>, arena: &Arena, directory: PathBuf, segment_bytes: u64) -> Result<Self> {
+        let arena = std::sync::Arc::clone(&arena.inner);
+        let inner = py.detach(|| ronkms_arena::AuditLog::open(arena, &directory, segment_bytes))?;
+        Ok(Self { inner })
+    }
+
+    /// Address of the core object, for the C interface.
+    fn _pointer(&self) -> usize {
+        &raw const self.inner as usize
+    }
+
+    #[getter]
+    fn recovered_bytes(&self) -> u64 {
+        self.inner.recovered_bytes()
+    }
+
+    #[getter]
+    fn head(&self) -> (u64, String) {
+        self.inner.head()
+    }
+
+    #[getter]
+    fn durable(&self) -> u64 {
+        self.inner.durable()
+    }
+
+    fn after_fork(&self) -> Result<()> {
+        Ok(self.inner.after_fork()?)
+    }
+
+    fn append(&self, py: Python<'_>, body: &[u8]) -> Result<u64> {
+        // A record costs a few microseconds, giving the GIL away up to a switch interval: so keep it unless
+        // this would wait.
+        if let Some(seq) = self.inner.try_append(body)? {
+            return Ok(seq);
+        }
+        Ok(py.detach(|| self.inner.append(body))?)
+    }
+
+    fn wait_durable(&self, py: Python<'_>, seq: u64) -> Result<()> {
+        Ok(py.detach(|| self.inner.wait_durable(seq))?)
+    }
+
+    fn writable(&self, py: Python<'_>) -> bool {
+        py.detach(|| self.inner.writable())
+    }
+}
