@@ -71,7 +71,8 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     """Only ever grows; treat as read-only. Numbers run from 1 without a gap."""
     destroy_at: int | None = None
     damaged: str | None = None
-    """Name of the record that does not authenticate; the key then does nothing."""
+    """Name of the record of the version that would sign, if it does not authenticate: the key then does
+    nothing until the record is restored or the key is rotated."""
 
     def newest_enabled(self) -> KeyVersion:
         """The version that signs and wraps. Raises :class:`KeyDisabled`."""

@@ -207,4 +207,3 @@ class ChainFile:
     def close(self) -> None:
         """Closes the descriptor."""
         os.close(self._descriptor)
-

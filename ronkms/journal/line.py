@@ -79,7 +79,9 @@ class LineCodec:
         """The content of the head file that commits everything up to ``position``."""
         seal = self._mac(self._head_label, position.seq.to_bytes(8, "big") + position.mac)
         number = b"%d" % position.seq
-        return b"".join((_MAC, position.mac.hex().encode(), _SEQ, number, _SEAL, seal.hex().encode(), _HEAD_END))
+        return b"".join(
+            (_MAC, position.mac.hex().encode(), _SEQ, number, _SEAL, seal.hex().encode(), _HEAD_END)
+        )
 
     def position(self, head: bytes) -> Position | None:
         """The position in the content of a head file, or None if it is not authentic."""

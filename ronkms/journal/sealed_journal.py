@@ -108,6 +108,11 @@ class SealedJournal:
         """Number of the last entry that was applied."""
         return self._chain.position.seq
 
+    @property
+    def failed(self) -> bool:
+        """True once this process may not append any more, and the last entry's fate is unknown."""
+        return self._failed is not None
+
     def refresh(self) -> None:
         """Applies what other processes committed. One atomic load when nothing changed.
 
@@ -178,7 +183,9 @@ class SealedJournal:
 
     def _replay_to(self, until: Position) -> None:
         if until.seq < self._chain.position.seq:
-            raise self._chain.broken(f"is at {self._chain.position.seq}, its head at {until.seq}: head rolled back")
+            raise self._chain.broken(
+                f"is at {self._chain.position.seq}, its head at {until.seq}: head rolled back"
+            )
         for seq, entry in self._chain.replay(until):
             self._state.apply(seq, entry)
 

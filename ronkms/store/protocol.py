@@ -52,7 +52,13 @@ class KeyStore(Protocol):
         """The next version, enabled. Raises NotFound, KeyDisabled (key is not enabled)."""
 
     def set_state(
-        self, tenant: str, key_id: str, state: KeyState, *, version: int | None = None, destroy_at: int | None = None
+        self,
+        tenant: str,
+        key_id: str,
+        state: KeyState,
+        *,
+        version: int | None = None,
+        destroy_at: int | None = None,
     ) -> Key:
         """Sets the state of the key or of one version; ``destroy_at`` with DESTROY_SCHEDULED only.
 
@@ -62,8 +68,13 @@ class KeyStore(Protocol):
     def due_for_destruction(self, now: int) -> list[tuple[str, str, int | None]]:
         """(tenant, key_id, version or None for the whole key) whose window has passed."""
 
-    def destroy(self, tenant: str, key_id: str, *, version: int | None = None) -> Key:
-        """Removes the material for good; the metadata stays. Idempotent."""
+    def destroy(
+        self, tenant: str, key_id: str, *, version: int | None = None, due_by: int | None = None
+    ) -> Key:
+        """Removes the material for good; the metadata stays. Idempotent.
+
+        ``due_by``: only if the window has passed at that time (Unix seconds), decided under the lock, so that
+        a restore just before wins. Raises NotFound, Conflict (not scheduled, or not due)."""
 
     def damaged(self) -> list[str]:
         """Names of records found damaged, for readiness detail, logs and the metric."""

@@ -1,0 +1,145 @@
+"""The entries of the key store's journal (docs/formats/keystore.md). Bytes are base64 in JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from ronkms.domain.algorithm import Usage
+from ronkms.domain.key import Key, KeyState, KeyVersion, Origin
+
+
+class VersionFields(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True
+):
+    """One key version."""
+
+    number: int
+    alg: str
+    origin: Origin
+    at: int
+    public: bytes
+    digest: bytes
+    state: KeyState = KeyState.ENABLED
+    destroy_at: int | None = None
+
+
+class Create(
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    omit_defaults=True,
+    tag_field="op",
+    tag="create",
+):
+    """A new key with its first version."""
+
+    tenant: str
+    key_id: str
+    usage: Usage
+    backend: str
+    labels: Mapping[str, str] = {}
+    policy: Mapping[str, bool] = {}
+    at: int
+    version: VersionFields
+    state: KeyState = KeyState.ENABLED
+    destroy_at: int | None = None
+
+
+class AddVersion(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="op", tag="add_version"
+):
+    """The next version of a key."""
+
+    tenant: str
+    key_id: str
+    version: VersionFields
+
+
+class SetState(
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    omit_defaults=True,
+    tag_field="op",
+    tag="state",
+):
+    """A new state of a version, or of the key itself if ``number`` is absent."""
+
+    tenant: str
+    key_id: str
+    number: int | None = None
+    state: KeyState
+    destroy_at: int | None = None
+
+
+class Destroy(
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    omit_defaults=True,
+    tag_field="op",
+    tag="destroy",
+):
+    """The end of a version's material, or of the key with all versions if ``number`` is absent."""
+
+    tenant: str
+    key_id: str
+    number: int | None = None
+
+
+Entry = Create | AddVersion | SetState | Destroy
+
+_decoder: msgspec.json.Decoder[Entry] = msgspec.json.Decoder(Entry)
+_encoder = msgspec.json.Encoder()
+
+
+def encode_entry(entry: Entry) -> bytes:
+    """Compact JSON without a newline."""
+    return _encoder.encode(entry)
+
+
+def decode_entry(data: bytes) -> Entry:
+    """Inverse of ``encode_entry``. Raises msgspec.DecodeError: of a form that this version does not know."""
+    return _decoder.decode(data)
+
+
+def version_fields(version: KeyVersion) -> VersionFields:
+    """The version as an entry holds it."""
+    return VersionFields(
+        number=version.number,
+        alg=version.alg,
+        origin=version.origin,
+        at=version.created_at,
+        public=version.public,
+        digest=version.record_digest,
+        state=version.state,
+        destroy_at=version.destroy_at,
+    )
+
+
+def entries_of(key: Key) -> list[Entry]:
+    """The entries that build ``key`` as it is: one for each version."""
+    first = Create(
+        tenant=key.tenant,
+        key_id=key.key_id,
+        usage=key.usage,
+        backend=key.backend,
+        labels=key.labels,
+        policy=key.policy,
+        at=key.created_at,
+        version=version_fields(key.versions[1]),
+        state=key.state,
+        destroy_at=key.destroy_at,
+    )
+    return [
+        first,
+        *(
+            AddVersion(tenant=key.tenant, key_id=key.key_id, version=version_fields(key.versions[number]))
+            for number in range(2, len(key.versions) + 1)
+        ),
+    ]

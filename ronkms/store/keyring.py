@@ -1,0 +1,249 @@
+"""All keys in memory, as the journal's entries add up to them. No I/O.
+
+Invariants: a change replaces the frozen :class:`Key` (its dict of versions is shared and grows in place,
+so that a rotation costs the same at any version); readers take no lock and see a key before or after a
+change, never between; the epoch of a key is the number of the last entry that changed it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from collections import Counter
+from collections.abc import Callable, Iterator
+from sys import intern
+from threading import Lock
+
+import msgspec
+from msgspec.structs import replace
+
+from ronkms.domain.key import Key, KeyState, KeyVersion, record_identity
+from ronkms.errors import IntegrityError, NotFound
+from ronkms.store.journal_entry import (
+    AddVersion,
+    Create,
+    Destroy,
+    SetState,
+    VersionFields,
+    decode_entry,
+    encode_entry,
+    entries_of,
+)
+
+Retired = Callable[[str, bytes], object]
+"""Called with (backend, record identity) of a version that must not be used any more."""
+
+
+class Keyring:
+    """The state of a file store; a ``JournalState``."""
+
+    def __init__(self, retired: Retired) -> None:
+        self._retired = retired
+        self._change = Lock()
+        self._tenants: dict[str, dict[str, Key]] = {}
+        self._sorted_ids: dict[str, list[str]] = {}
+        self._versions = 0
+        self._scheduled: dict[tuple[str, str, int | None], int] = {}
+        self._damaged: dict[tuple[str, str], dict[int, str]] = {}
+
+    # --- reading
+
+    def get(self, tenant: str, key_id: str) -> Key:
+        """Raises NotFound."""
+        try:
+            return self._tenants[tenant][key_id]
+        except KeyError:
+            raise NotFound(f"there is no key {key_id}") from None
+
+    def find(self, tenant: str, key_id: str) -> Key | None:
+        """The key, or None."""
+        return self._tenants.get(tenant, {}).get(key_id)
+
+    def page(self, tenant: str, after: str, limit: int) -> list[Key]:
+        """Keys of the tenant in key-id order, those greater than ``after``, at most ``limit``."""
+        ids = self._sorted_ids.get(tenant)
+        if ids is None:
+            with self._change:
+                ids = self._sorted_ids[tenant] = sorted(self._tenants.get(tenant, {}))
+        start = bisect_right(ids, after)
+        keys = self._tenants.get(tenant, {})
+        return [keys[key_id] for key_id in ids[start : start + limit]]
+
+    def every_key(self) -> Iterator[Key]:
+        """Every key of every tenant, as of now."""
+        for keys in list(self._tenants.values()):
+            yield from list(keys.values())
+
+    def count(self) -> dict[tuple[str, str], int]:
+        """Keys by (state, alg)."""
+        return dict(Counter((key.state.value, key.alg) for key in self.every_key()))
+
+    def due(self, now: int) -> list[tuple[str, str, int | None]]:
+        """What is scheduled for destruction at ``now`` or earlier, the earliest first."""
+        due = [(at, name) for name, at in list(self._scheduled.items()) if at <= now]
+        return [name for _, name in sorted(due, key=lambda item: item[0])]
+
+    def damaged(self) -> list[str]:
+        """Names of damaged records."""
+        return [name for names in list(self._damaged.values()) for name in list(names.values())]
+
+    # --- the journal
+
+    def apply(self, seq: int, entry: bytes) -> None:
+        """Takes one committed entry. Raises IntegrityError if it does not fit what went before."""
+        try:
+            change = decode_entry(entry)
+        except msgspec.DecodeError as error:
+            raise IntegrityError(
+                f"keystore journal entry {seq} is of a form unknown here: {error}"
+            ) from error
+        with self._change:
+            if isinstance(change, Create):
+                self._create(seq, change)
+                return
+            key = self.find(change.tenant, change.key_id)
+            if key is None:
+                raise IntegrityError(f"keystore journal entry {seq} changes a key that does not exist")
+            if isinstance(change, AddVersion):
+                self._add_version(seq, key, change.version)
+            elif change.number is None:
+                self._change_key(seq, key, change)
+            else:
+                self._change_version(seq, key, change.number, change)
+
+    def live_count(self) -> int:
+        """One entry a version."""
+        return self._versions
+
+    def live_entries(self) -> Iterator[bytes]:
+        """Entries that build the present state from nothing."""
+        for key in self.every_key():
+            yield from map(encode_entry, entries_of(key))
+
+    def _create(self, seq: int, entry: Create) -> None:
+        tenant, key_id = intern(entry.tenant), intern(entry.key_id)
+        keys = self._tenants.setdefault(tenant, {})
+        if key_id in keys or entry.version.number != 1:
+            raise IntegrityError(f"keystore journal entry {seq} creates a key twice")
+        version = _version(entry.version)
+        self._versions += 1
+        self._schedule(tenant, key_id, 1, version.destroy_at)
+        self._schedule(tenant, key_id, None, entry.destroy_at)
+        keys[key_id] = Key(
+            tenant=tenant,
+            key_id=key_id,
+            alg=version.alg,
+            usage=entry.usage,
+            backend=intern(entry.backend),
+            state=entry.state,
+            created_at=entry.at,
+            epoch=seq,
+            labels=entry.labels,
+            policy=entry.policy,
+            versions={1: version},
+            destroy_at=entry.destroy_at,
+        )
+        if tenant in self._sorted_ids:
+            insort(self._sorted_ids[tenant], key_id)
+
+    def _add_version(self, seq: int, key: Key, fields: VersionFields) -> None:
+        if fields.number != len(key.versions) + 1:
+            raise IntegrityError(f"keystore journal entry {seq} leaves a gap in the versions of a key")
+        key.versions[fields.number] = version = _version(fields)
+        self._versions += 1
+        self._schedule(key.tenant, key.key_id, fields.number, version.destroy_at)
+        self._put(replace(key, alg=version.alg, epoch=seq))
+
+    def _change_key(self, seq: int, key: Key, change: SetState | Destroy) -> None:
+        if isinstance(change, SetState):
+            state, destroy_at = change.state, change.destroy_at
+        else:
+            state, destroy_at = KeyState.DESTROYED, None
+            for version in list(key.versions.values()):
+                self._end_version(key, version)
+        self._schedule(key.tenant, key.key_id, None, destroy_at)
+        self._put(replace(key, state=state, destroy_at=destroy_at, epoch=seq))
+        if state is not KeyState.ENABLED:
+            for version in key.versions.values():
+                self._retire(key, version)
+
+    def _change_version(self, seq: int, key: Key, number: int, change: SetState | Destroy) -> None:
+        version = key.versions.get(number)
+        if version is None:
+            raise IntegrityError(f"keystore journal entry {seq} changes a version that does not exist")
+        if isinstance(change, SetState):
+            key.versions[number] = replace(version, state=change.state, destroy_at=change.destroy_at)
+            self._schedule(key.tenant, key.key_id, number, change.destroy_at)
+        else:
+            self._end_version(key, version)
+        self._put(replace(key, epoch=seq))
+        if key.versions[number].state is not KeyState.ENABLED:
+            self._retire(key, version)
+
+    def _end_version(self, key: Key, version: KeyVersion) -> None:
+        key.versions[version.number] = replace(version, state=KeyState.DESTROYED, destroy_at=None)
+        self._schedule(key.tenant, key.key_id, version.number, None)
+        self._unmark(key.tenant, key.key_id, version.number)
+
+    def _retire(self, key: Key, version: KeyVersion) -> None:
+        identity = record_identity(key.tenant, key.key_id, version.number, version.alg)
+        self._retired(key.backend, identity)
+
+    def _schedule(self, tenant: str, key_id: str, number: int | None, destroy_at: int | None) -> None:
+        if destroy_at is None:
+            self._scheduled.pop((tenant, key_id, number), None)
+        else:
+            self._scheduled[tenant, key_id, number] = destroy_at
+
+    def _put(self, key: Key) -> None:
+        self._tenants[key.tenant][key.key_id] = replace(key, damaged=self._damage_of(key))
+
+    # --- damage
+
+    def mark_damaged(self, tenant: str, key_id: str, number: int, name: str) -> bool:
+        """The record ``name`` does not authenticate. False if that was known."""
+        with self._change:
+            names = self._damaged.setdefault((tenant, key_id), {})
+            if number in names:
+                return False
+            names[number] = name
+            self._put(self._tenants[tenant][key_id])
+            return True
+
+    def clear_damaged(self, tenant: str, key_id: str, number: int) -> bool:
+        """The record is good again. False if it was not known to be damaged."""
+        if (tenant, key_id) not in self._damaged:
+            return False
+        with self._change:
+            known = self._unmark(tenant, key_id, number)
+            self._put(self._tenants[tenant][key_id])
+            return known
+
+    def _unmark(self, tenant: str, key_id: str, number: int) -> bool:
+        names = self._damaged.get((tenant, key_id), {})
+        known = names.pop(number, None) is not None
+        if known and not names:
+            del self._damaged[tenant, key_id]
+        return known
+
+    def _damage_of(self, key: Key) -> str | None:
+        """The name of the record that would sign, if it is damaged."""
+        names = self._damaged.get((key.tenant, key.key_id))
+        if not names:
+            return None
+        for number in range(len(key.versions), 0, -1):
+            if key.versions[number].state is KeyState.ENABLED:
+                return names.get(number)
+        return None
+
+
+def _version(fields: VersionFields) -> KeyVersion:
+    return KeyVersion(
+        number=fields.number,
+        alg=intern(fields.alg),
+        state=fields.state,
+        origin=fields.origin,
+        created_at=fields.at,
+        public=fields.public,
+        record_digest=fields.digest,
+        destroy_at=fields.destroy_at,
+    )
