@@ -74,8 +74,11 @@ class KmsArbiter(Arbiter):
             os.environ["NOTIFY_SOCKET"] = notify_socket
 
     def wait_for_signals(self, timeout: float | None = 1.0) -> list[int]:
-        """Short waits until the server is ready, so that readiness is seen at once."""
-        return super().wait_for_signals(timeout if self._announced else STARTING_POLL)
+        """Short waits until the server is ready, and no longer than until a successor is due."""
+        if not self._announced:
+            return super().wait_for_signals(STARTING_POLL)
+        until_respawn = self._not_before - time.monotonic()
+        return super().wait_for_signals(until_respawn if 0 < until_respawn < RUNNING_POLL else RUNNING_POLL)
 
     def manage_workers(self) -> None:
         """Called in every turn of the main loop."""
