@@ -1,0 +1,148 @@
+"""Handlers of sign, verify, wrap, unwrap and datakey."""
+
+from __future__ import annotations
+
+from functools import lru_cache, partial
+from typing import Final
+
+import msgspec
+from msgspec import UNSET, Raw
+
+from ronkms.api.answer import Answer, json_answer
+from ronkms.api.context import Context
+from ronkms.api.decode import decode, decode_one_or_many
+from ronkms.api.incoming import MAX_BATCH_BODY, Incoming
+from ronkms.api.schemas import (
+    DataKeyRequest,
+    SignBatchResponse,
+    SignItem,
+    SignRequest,
+    UnwrapRequest,
+    VerifyBatchResponse,
+    VerifyItem,
+    VerifyRequest,
+    WrapRequest,
+)
+from ronkms.domain.jwk import public_from_jwk
+from ronkms.errors import BadRequest, KmsError
+from ronkms.service.call import Call
+from ronkms.service.crypto_input import CryptoInput
+from ronkms.service.sign import Prepared
+from ronkms.service.verify_candidates import Check
+
+_SIGN: Final = msgspec.json.Decoder(SignRequest)
+_VERIFY: Final = msgspec.json.Decoder(VerifyRequest)
+_WRAP: Final = msgspec.json.Decoder(WrapRequest)
+_UNWRAP: Final = msgspec.json.Decoder(UnwrapRequest)
+_DATA_KEY: Final = msgspec.json.Decoder(DataKeyRequest)
+_JWK: Final = msgspec.json.Decoder(dict[str, object])
+
+MAX_JWK: Final = 16 * 1024
+
+
+def sign(context: Context, call: Call, incoming: Incoming) -> Answer:
+    """POST /v1/kms/sign: one, or a batch."""
+    request = decode_one_or_many(_SIGN, incoming.json_body(MAX_BATCH_BODY))
+    if isinstance(request, list):
+        return _sign_batch(context, call, request)
+    return json_answer(context.service.signing.sign(call, request.key_id, _input(request)))
+
+
+def verify(context: Context, call: Call, incoming: Incoming) -> Answer:
+    """POST /v1/kms/verify: one, or a batch."""
+    request = decode_one_or_many(_VERIFY, incoming.json_body(MAX_BATCH_BODY))
+    if isinstance(request, list):
+        return _verify_batch(context, call, request)
+    return json_answer(context.service.verifying.verify(call, _check(context, call, request)))
+
+
+def wrap(context: Context, call: Call, incoming: Incoming) -> Answer:
+    """POST /v1/kms/wrap."""
+    request = decode(_WRAP, incoming.json_body())
+    return json_answer(context.service.wrapping.wrap(call, request.key_id, request.plaintext, request.aad))
+
+
+def unwrap(context: Context, call: Call, incoming: Incoming) -> Answer:
+    """POST /v1/kms/unwrap."""
+    request = decode(_UNWRAP, incoming.json_body())
+    return json_answer(context.service.wrapping.unwrap(call, request.key_id, request.ciphertext, request.aad))
+
+
+def data_key(context: Context, call: Call, incoming: Incoming) -> Answer:
+    """POST /v1/kms/datakey."""
+    request = decode(_DATA_KEY, incoming.json_body())
+    return json_answer(
+        context.service.wrapping.data_key(call, request.key_id, request.bytes, request.plaintext, request.aad)
+    )
+
+
+def _input(request: SignRequest | VerifyRequest) -> CryptoInput:
+    signature_format = "" if request.signature_format is UNSET else request.signature_format
+    if request.mu is not UNSET:
+        if request.message is not UNSET or request.prehashed is not UNSET or request.context:
+            raise BadRequest("mu stands instead of message, prehashed and context", field="/mu")
+        return CryptoInput(request.mu, "mu", b"", signature_format)
+    if request.message is UNSET:
+        raise BadRequest("Object missing required field `message`", field="/message")
+    kind = "message" if request.prehashed is UNSET else request.prehashed
+    return CryptoInput(request.message, kind, request.context, signature_format)
+
+
+def _check(context: Context, call: Call, request: VerifyRequest) -> Check:
+    candidates = context.service.verifying.candidates
+    given = _input(request)
+    if request.key_id is not UNSET:
+        if request.public_key is not UNSET:
+            raise BadRequest("send key_id or public_key, not both", field="/public_key")
+        version = None if request.key_version is UNSET else request.key_version
+        return candidates.of_key(call, request.key_id, version, given, request.signature)
+    if request.public_key is UNSET:
+        raise BadRequest("send key_id or public_key", field="/key_id")
+    if request.key_version is not UNSET:
+        raise BadRequest("key_version goes with key_id", field="/key_version")
+    raw = bytes(request.public_key)
+    if len(raw) > MAX_JWK:
+        raise BadRequest(f"public_key is over {MAX_JWK} bytes", field="/public_key")
+    alg, public = _public_key(raw)
+    return candidates.of_inline(call, alg, public, given, request.signature)
+
+
+@lru_cache(maxsize=512)
+def _public_key(raw: bytes) -> tuple[str, bytes]:
+    jwk = decode(_JWK, raw)
+    return public_from_jwk(jwk)
+
+
+def _sign_batch(context: Context, call: Call, items: list[Raw]) -> Answer:
+    results = context.service.batches.sign(call, [partial(_prepare_sign, context, item) for item in items])
+    answers = []
+    for result in results:
+        if isinstance(result, KmsError):
+            status, error = context.problems.item(result, call.corr_id)
+            answers.append(SignItem(status=status, error=error))
+        else:
+            answers.append(SignItem(status=200, result=result))
+    return json_answer(SignBatchResponse(items=answers))
+
+
+def _prepare_sign(context: Context, item: Raw, call: Call) -> Prepared:
+    request = decode(_SIGN, item)
+    return context.service.signing.prepare(call, request.key_id, _input(request))
+
+
+def _verify_batch(context: Context, call: Call, items: list[Raw]) -> Answer:
+    results = context.service.batches.verify(
+        call, [partial(_prepare_verify, context, item) for item in items]
+    )
+    answers = []
+    for result in results:
+        if isinstance(result, KmsError):
+            status, error = context.problems.item(result, call.corr_id)
+            answers.append(VerifyItem(status=status, error=error))
+        else:
+            answers.append(VerifyItem(status=200, result=result))
+    return json_answer(VerifyBatchResponse(items=answers))
+
+
+def _prepare_verify(context: Context, item: Raw, call: Call) -> Check:
+    return _check(context, call, decode(_VERIFY, item))

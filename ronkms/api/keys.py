@@ -1,0 +1,157 @@
+"""Handlers of everything below /v1/kms/keys, and of the JWK set."""
+
+from __future__ import annotations
+
+from typing import Final, TypeVar
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from ronkms.api.answer import PEM, Answer, json_answer
+from ronkms.api.context import Context
+from ronkms.api.decode import decode
+from ronkms.api.incoming import Incoming
+from ronkms.api.schemas import (
+    CreateRequest,
+    DestroyRequest,
+    ImportParamsRequest,
+    ImportRequest,
+    KeyPolicy,
+    RotateRequest,
+    StateRequest,
+)
+from ronkms.errors import BadRequest
+from ronkms.service.call import Call
+from ronkms.service.key_policy import NewKey
+
+_CREATE: Final = msgspec.json.Decoder(CreateRequest)
+_ROTATE: Final = msgspec.json.Decoder(RotateRequest)
+_STATE: Final = msgspec.json.Decoder(StateRequest)
+_DESTROY: Final = msgspec.json.Decoder(DestroyRequest)
+_IMPORT_PARAMS: Final = msgspec.json.Decoder(ImportParamsRequest)
+_IMPORT: Final = msgspec.json.Decoder(ImportRequest)
+
+DEFAULT_PAGE: Final = 100
+_T = TypeVar("_T")
+
+
+def create(context: Context, call: Call, incoming: Incoming) -> Answer:
+    """POST /v1/kms/keys."""
+    request = decode(_CREATE, incoming.json_body())
+    return json_answer(context.service.lifecycle.create(call, _new_key(request)))
+
+
+def rotate(context: Context, call: Call, incoming: Incoming) -> Answer:
+    """POST /v1/kms/keys/rotate, /v1/kms/rotate."""
+    request = decode(_ROTATE, incoming.json_body())
+    return json_answer(context.service.lifecycle.rotate(call, request.key_id))
+
+
+def enable(context: Context, call: Call, incoming: Incoming) -> Answer:
+    """POST /v1/kms/keys/{key_id}/enable."""
+    return json_answer(context.service.lifecycle.enable(call, incoming.params["key_id"], _version(incoming)))
+
+
+def disable(context: Context, call: Call, incoming: Incoming) -> Answer:
+    """POST /v1/kms/keys/{key_id}/disable."""
+    return json_answer(context.service.lifecycle.disable(call, incoming.params["key_id"], _version(incoming)))
+
+
+def restore(context: Context, call: Call, incoming: Incoming) -> Answer:
+    """POST /v1/kms/keys/{key_id}/restore."""
+    return json_answer(context.service.lifecycle.restore(call, incoming.params["key_id"], _version(incoming)))
+
+
+def destroy(context: Context, call: Call, incoming: Incoming) -> Answer:
+    """POST /v1/kms/keys/{key_id}/destroy."""
+    body = incoming.json_body(required=False)
+    request = decode(_DESTROY, body) if body else DestroyRequest()
+    return json_answer(
+        context.service.lifecycle.destroy(
+            call, incoming.params["key_id"], _given(request.key_version), _given(request.window_seconds)
+        )
+    )
+
+
+def import_params(context: Context, call: Call, incoming: Incoming) -> Answer:
+    """POST /v1/kms/keys/import/params."""
+    body = incoming.json_body(required=False)
+    request = decode(_IMPORT_PARAMS, body) if body else ImportParamsRequest()
+    return json_answer(
+        context.service.importing.params(call, request.mechanism, _given(request.backend) or "")
+    )
+
+
+def import_key(context: Context, call: Call, incoming: Incoming) -> Answer:
+    """POST /v1/kms/keys/import."""
+    request = decode(_IMPORT, incoming.json_body())
+    return json_answer(
+        context.service.importing.take(
+            call, request.import_id, request.wrapped_key, _new_key(request), request.new_version
+        )
+    )
+
+
+def list_keys(context: Context, call: Call, incoming: Incoming) -> Answer:
+    """GET /v1/kms/keys."""
+    return json_answer(context.service.reading.page(call, *_paging(incoming)))
+
+
+def jwks(context: Context, call: Call, incoming: Incoming) -> Answer:
+    """GET /v1/kms/jwks."""
+    return json_answer(context.service.reading.jwks(call, *_paging(incoming)))
+
+
+def describe(context: Context, call: Call, incoming: Incoming) -> Answer:
+    """GET /v1/kms/keys/{key_id}."""
+    incoming.query()
+    return json_answer(context.service.reading.describe(call, incoming.params["key_id"]))
+
+
+def public(context: Context, call: Call, incoming: Incoming) -> Answer:
+    """GET /v1/kms/keys/{key_id}/public: a JWK, or PEM by Accept."""
+    number = _number(incoming.query("key_version"), "key_version")
+    key_id = incoming.params["key_id"]
+    if incoming.accepts(PEM):
+        return Answer(context.service.reading.public_pem(call, key_id, number).encode(), PEM)
+    return json_answer(context.service.reading.public_jwk(call, key_id, number))
+
+
+def _new_key(request: CreateRequest | ImportRequest) -> NewKey:
+    if request.key_id is not UNSET and not request.key_id:
+        raise BadRequest("key_id is empty; leave it out to have one made", field="/key_id")
+    return NewKey(
+        alg=request.alg,
+        usage=request.usage,
+        key_id=_given(request.key_id) or "",
+        backend=_given(request.backend) or "",
+        labels=request.labels,
+        policy=_policy(request.policy),
+    )
+
+
+def _policy(policy: KeyPolicy) -> dict[str, bool]:
+    return {"mu": True} if policy.mu else {}
+
+
+def _version(incoming: Incoming) -> int | None:
+    body = incoming.json_body(required=False)
+    return _given(decode(_STATE, body).key_version) if body else None
+
+
+def _paging(incoming: Incoming) -> tuple[str, int]:
+    query = incoming.query("after", "limit")
+    return query.get("after", ""), _number(query, "limit") or DEFAULT_PAGE
+
+
+def _number(query: dict[str, str], name: str) -> int | None:
+    text = query.get(name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 10) or int(text) == 0:
+        raise BadRequest(f"{name} must be a positive whole number", field=f"/{name}")
+    return int(text)
+
+
+def _given(value: _T | UnsetType) -> _T | None:
+    return None if isinstance(value, UnsetType) else value

@@ -1,0 +1,268 @@
+"""Bodies of requests and answers, as they stand on the wire.
+
+JSON, bytes as base64 (RFC 4648 section 4, padded). Unknown members and wrong types are refused; of a repeated member the last counts. Results that are
+answers as they are come from ``service.results``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from ronkms.domain.algorithm import Usage
+from ronkms.service.results import (
+    DataKey,
+    ImportParams,
+    ItemError,
+    Jwks,
+    KeyDescription,
+    KeyPage,
+    KeySummary,
+    NewVersion,
+    Result,
+    Signature,
+    StateChange,
+    Unwrapped,
+    Verification,
+    VersionDescription,
+    Wrapped,
+)
+
+__all__ = [
+    "CreateRequest",
+    "DataKey",
+    "DataKeyRequest",
+    "DestroyRequest",
+    "ImportParams",
+    "ImportParamsRequest",
+    "ImportRequest",
+    "ItemError",
+    "Jwks",
+    "KeyDescription",
+    "KeyPage",
+    "KeyPolicy",
+    "KeySummary",
+    "NewVersion",
+    "Problem",
+    "RotateRequest",
+    "SignBatchRequest",
+    "SignBatchResponse",
+    "SignItem",
+    "SignRequest",
+    "Signature",
+    "StateChange",
+    "StateRequest",
+    "UnwrapRequest",
+    "Unwrapped",
+    "Verification",
+    "VerifyBatchRequest",
+    "VerifyBatchResponse",
+    "VerifyItem",
+    "VerifyRequest",
+    "VersionDescription",
+    "WrapRequest",
+    "Wrapped",
+]
+
+KeyId = Annotated[
+    str,
+    Meta(
+        description="`[a-z0-9][a-z0-9._-]{0,127}`",
+        extra_json_schema={"pattern": "^[a-z0-9][a-z0-9._-]{0,127}$", "minLength": 1, "maxLength": 128},
+    ),
+]
+KeyVersionNumber = Annotated[int, Meta(ge=1, le=2**32 - 1, description="Number of a key version, from 1.")]
+Context = Annotated[
+    bytes,
+    Meta(description="ML-DSA and composites: up to 255 bytes that are bound to the signature."),
+]
+Prehashed = Annotated[
+    Literal["sha256", "sha384"],
+    Meta(description="`message` is this digest of the message (ES256, PS256: sha256; ES384: sha384)."),
+]
+SignatureFormat = Annotated[
+    Literal["der", "p1363"], Meta(description="ECDSA only: DER (the default), or r||s as in IEEE P1363.")
+]
+Message = Annotated[bytes, Meta(description="Up to 1 MiB; may be empty. With `prehashed`, the digest.")]
+Mu = Annotated[
+    bytes,
+    Meta(
+        description="ML-DSA: the 64-byte mu (FIPS 204) instead of `message`; the key's policy must allow it."
+    ),
+]
+Aad = Annotated[
+    bytes, Meta(description="Up to 64 KiB of data that unwrapping must repeat. AES-KWP takes none.")
+]
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all request bodies."""
+
+
+class SignRequest(Request, frozen=True, kw_only=True, gc=False):
+    """Signs with the newest enabled version of a key."""
+
+    key_id: KeyId
+    message: Message | UnsetType = UNSET
+    mu: Mu | UnsetType = UNSET
+    prehashed: Prehashed | UnsetType = UNSET
+    context: Context = b""
+    signature_format: SignatureFormat | UnsetType = UNSET
+
+
+class VerifyRequest(Request, frozen=True, kw_only=True):
+    """Verifies by a stored key (`key_id`) or an inline one (`public_key`)."""
+
+    signature: bytes
+    key_id: KeyId | UnsetType = UNSET
+    key_version: KeyVersionNumber | UnsetType = UNSET
+    public_key: Annotated[
+        msgspec.Raw | UnsetType,
+        Meta(description="A JWK without private members.", extra_json_schema={"type": "object"}),
+    ] = UNSET
+    message: Message | UnsetType = UNSET
+    mu: Mu | UnsetType = UNSET
+    prehashed: Prehashed | UnsetType = UNSET
+    context: Context = b""
+    signature_format: SignatureFormat | UnsetType = UNSET
+
+
+class SignBatchRequest(Request, frozen=True, kw_only=True):
+    """Up to 1,000 items in up to 16 MiB."""
+
+    items: Annotated[list[SignRequest], Meta(min_length=1, max_length=1000)]
+
+
+class VerifyBatchRequest(Request, frozen=True, kw_only=True):
+    """Up to 1,000 items in up to 16 MiB."""
+
+    items: Annotated[list[VerifyRequest], Meta(min_length=1, max_length=1000)]
+
+
+class SignItem(Result, frozen=True, kw_only=True):
+    """`status` is what the item alone would have been answered with; `result` if it is 200, else `error`."""
+
+    status: int
+    result: Signature | UnsetType = UNSET
+    error: ItemError | UnsetType = UNSET
+
+
+class VerifyItem(Result, frozen=True, kw_only=True):
+    """As :class:`SignItem`."""
+
+    status: int
+    result: Verification | UnsetType = UNSET
+    error: ItemError | UnsetType = UNSET
+
+
+class SignBatchResponse(Result, frozen=True, kw_only=True):
+    """In the order of the request's items."""
+
+    items: list[SignItem]
+
+
+class VerifyBatchResponse(Result, frozen=True, kw_only=True):
+    """In the order of the request's items."""
+
+    items: list[VerifyItem]
+
+
+class WrapRequest(Request, frozen=True, kw_only=True, gc=False):
+    """`plaintext`: 1 byte to 64 KiB."""
+
+    key_id: KeyId
+    plaintext: bytes
+    aad: Aad = b""
+
+
+class UnwrapRequest(Request, frozen=True, kw_only=True, gc=False):
+    """`ciphertext` as wrap or datakey gave it; it names the key version."""
+
+    key_id: KeyId
+    ciphertext: bytes
+    aad: Aad = b""
+
+
+class DataKeyRequest(Request, frozen=True, kw_only=True, gc=False):
+    """A fresh random key of `bytes` bytes; `plaintext: false` gives it wrapped only."""
+
+    key_id: KeyId
+    bytes: Literal[16, 32, 64] = 32
+    plaintext: bool = True
+    aad: Aad = b""
+
+
+class KeyPolicy(Request, frozen=True, kw_only=True, gc=False):
+    """`mu`: the key signs an external mu (ML-DSA)."""
+
+    mu: bool = False
+
+
+class CreateRequest(Request, frozen=True, kw_only=True):
+    """`key_id` is made if it is left out. At most 64 labels, names and values up to 128 characters."""
+
+    alg: str
+    usage: Usage
+    key_id: KeyId | UnsetType = UNSET
+    backend: str | UnsetType = UNSET
+    labels: dict[str, str] = {}
+    policy: KeyPolicy = KeyPolicy()
+
+
+class RotateRequest(Request, frozen=True, kw_only=True, gc=False):
+    """Makes the next version."""
+
+    key_id: KeyId
+
+
+class StateRequest(Request, frozen=True, kw_only=True, gc=False):
+    """The whole key, or one version of it. The body may be left out."""
+
+    key_version: KeyVersionNumber | UnsetType = UNSET
+
+
+class DestroyRequest(Request, frozen=True, kw_only=True, gc=False):
+    """`window_seconds`: 60 to 31,536,000; 7 days by default. The body may be left out."""
+
+    key_version: KeyVersionNumber | UnsetType = UNSET
+    window_seconds: int | UnsetType = UNSET
+
+
+class ImportParamsRequest(Request, frozen=True, kw_only=True, gc=False):
+    """`mechanism`: how the key will be wrapped. The body may be left out."""
+
+    mechanism: Literal["RSA-OAEP-3072-SHA256-AES-KWP", "HPKE-X-Wing-HKDF-SHA256-AES-256-GCM"] = (
+        "RSA-OAEP-3072-SHA256-AES-KWP"
+    )
+    backend: str | UnsetType = UNSET
+
+
+class ImportRequest(Request, frozen=True, kw_only=True):
+    """`wrapped_key`: the key material, wrapped to the `public_key` of the import params."""
+
+    import_id: str
+    wrapped_key: bytes
+    alg: str
+    usage: Usage
+    key_id: KeyId | UnsetType = UNSET
+    backend: str | UnsetType = UNSET
+    labels: dict[str, str] = {}
+    policy: KeyPolicy = KeyPolicy()
+    new_version: bool = False
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """RFC 9457 problem details. `code` is stable; `field` is a JSON pointer to the cause, if known."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    corr_id: str
+    field: str | UnsetType = UNSET
+
+
+Jwk = dict[str, Any]

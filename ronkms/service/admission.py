@@ -1,0 +1,171 @@
+"""The gate of every request: authenticated, allowed at all, admitted; recorded and counted at its end.
+
+The first three read nothing but the token and the operation, so a 401, 403, 429 or 503 costs no body and
+no cryptography. What passed the first is one audit record, whatever its outcome; shed requests are counted
+only, so that a flood cannot fill the disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter_ns
+from typing import Final, TypeVar
+
+from ronkms_native import Arena
+
+from ronkms.audit.protocol import AuditTrail
+from ronkms.capability.protocol import CapabilityVerifier
+from ronkms.domain.measure import ALG_INDEX, NO_ALG, OP_INDEX, OUTCOME_INDEX
+from ronkms.domain.operation import ADMISSION_SIGN, ADMISSION_VERIFY, Operation, Outcome
+from ronkms.errors import (
+    AuditUnavailable,
+    BackendUnavailable,
+    Denied,
+    KmsError,
+    RequestError,
+    Saturated,
+    TenantOverShare,
+    Unauthenticated,
+)
+from ronkms.service.call import Call
+
+_Argument = TypeVar("_Argument")
+_Answer = TypeVar("_Answer")
+
+_PUBLIC: Final = frozenset({Operation.VERIFY, Operation.READ})
+"""Operations that use no private key and change nothing: all that a verify-only server does."""
+
+_RETRY_AFTER_SECONDS: Final = 1
+
+
+class Gate:
+    """Admits and closes calls. Shared by all threads of a worker; holds no state of its own."""
+
+    def __init__(
+        self,
+        *,
+        arena: Arena,
+        capabilities: CapabilityVerifier,
+        audit: AuditTrail,
+        verify_only: bool,
+        limits: tuple[int, int],
+    ) -> None:
+        """``limits``: the inflight caps of signing and of verifying, in cost units."""
+        self._arena = arena
+        self._capabilities = capabilities
+        self._audit = audit
+        self._verify_only = verify_only
+        self._most = {
+            op: max(1, limits[ADMISSION_VERIFY if op in _PUBLIC else ADMISSION_SIGN] // 4) for op in Operation
+        }
+
+    def perform(
+        self,
+        token: str,
+        op: Operation,
+        corr_id: str,
+        work: Callable[[Call, _Argument], _Answer],
+        argument: _Argument,
+    ) -> _Answer:
+        """Runs ``work`` between admission and audit, and returns its answer once that may leave.
+
+        Raises what ``work`` raises, and Unauthenticated, Denied, Saturated, TenantOverShare,
+        AuditUnavailable; BackendUnavailable for an operation that a verify-only server does not do.
+        """
+        started = perf_counter_ns()
+        self._capabilities.refresh()
+        call = Call(op, self._capabilities.authenticate(token), corr_id)
+        try:
+            call.capability.require_operation(op)
+            self._admit(call)
+            answer = work(call, argument)
+        except KmsError as error:
+            self._refuse(call, error)
+            raise
+        except BaseException:
+            call.outcome = Outcome.ERROR
+            self._record(call, code="internal")
+            raise
+        else:
+            self._record(call)
+        finally:
+            if call.permit >= 0:
+                self._arena.release(call.permit)
+            self._arena.observe(
+                OP_INDEX[op],
+                ALG_INDEX[call.alg or NO_ALG],
+                OUTCOME_INDEX[call.outcome],
+                call.tenant_bytes,
+                perf_counter_ns() - started,
+            )
+        return answer
+
+    def top_up(self, call: Call, cost: int) -> None:
+        """Lets the permit grow to ``cost`` units, before any cryptography.
+
+        A batch counts for a quarter of the capacity at most: it could never be admitted otherwise.
+        Raises Saturated, TenantOverShare.
+        """
+        wanted = min(cost, self._most[call.op])
+        if wanted > call.cost:
+            granted = self._arena.top_up(call.permit, wanted - call.cost)
+            if granted < 0:
+                raise _shed(granted)
+            call.cost = wanted
+
+    def _admit(self, call: Call) -> None:
+        if self._verify_only and call.op not in _PUBLIC:
+            raise BackendUnavailable(
+                f"this server runs with KMS_VERIFY_ONLY and does not {call.op}; send the request to another",
+                60,
+            )
+        admission = ADMISSION_VERIFY if call.op in _PUBLIC else ADMISSION_SIGN
+        permit = self._arena.admit(admission, call.tenant_bytes, 1)
+        if permit < 0:
+            raise _shed(permit)
+        call.permit = permit
+        call.cost = 1
+
+    def _refuse(self, call: Call, error: KmsError) -> None:
+        if isinstance(error, Saturated | TenantOverShare):
+            call.outcome = Outcome.SHED
+            return
+        if isinstance(error, Denied | Unauthenticated):
+            call.outcome = Outcome.DENIED
+            call.detail = getattr(error, "reason", "")
+            if call.permit < 0 and isinstance(error, Unauthenticated):
+                return
+        elif isinstance(error, RequestError):
+            call.outcome = Outcome.REJECTED
+        else:
+            call.outcome = Outcome.ERROR
+            if isinstance(error, AuditUnavailable):
+                return
+        self._record(call, code=error.code)
+
+    def _record(self, call: Call, code: str = "") -> None:
+        try:
+            self._audit.record(
+                op=call.op,
+                outcome=call.outcome,
+                tenant=call.tenant,
+                token_id=call.capability.token_id,
+                corr_id=call.corr_id,
+                key_id=call.key_id,
+                key_version=call.key_version,
+                alg=call.alg,
+                code=code,
+                digest=self._audit.input_digest(call.input) if call.input else "",
+                detail=call.detail,
+                phase=call.phase,
+                items=call.items,
+            )
+        except AuditUnavailable:
+            call.outcome = Outcome.ERROR
+            raise
+
+
+def _shed(verdict: int) -> Saturated | TenantOverShare:
+    if verdict == -2:
+        return TenantOverShare("this tenant uses more than its share while others wait", _RETRY_AFTER_SECONDS)
+    return Saturated("all capacity is in use", _RETRY_AFTER_SECONDS)

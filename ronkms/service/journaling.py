@@ -1,0 +1,63 @@
+"""The frame of every operation that changes a key: audit intent, store commit, outcome, event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ronkms.audit.protocol import AuditTrail
+from ronkms.bus.protocol import Bus
+from ronkms.domain.key import Key
+from ronkms.domain.operation import Outcome
+from ronkms.service.call import Call
+
+
+class Journaling:
+    """The intent is on disk before the store changes; the gate records the outcome before the answer."""
+
+    def __init__(self, *, audit: AuditTrail, bus: Bus) -> None:
+        self._audit = audit
+        self._bus = bus
+
+    def commit(self, call: Call, change: Callable[[], Key]) -> Key:
+        """Runs ``change`` between the two records. Raises AuditUnavailable, and what ``change`` raises."""
+        self._audit.record(
+            op=call.op,
+            outcome=Outcome.OK,
+            tenant=call.tenant,
+            token_id=call.capability.token_id,
+            corr_id=call.corr_id,
+            key_id=call.key_id,
+            key_version=call.key_version,
+            alg=call.alg,
+            detail=call.detail,
+            phase="intent",
+        )
+        call.phase = "outcome"
+        return change()
+
+    def rotated(self, call: Call, key: Key) -> None:
+        """Publishes ``KeyRotated`` and notes the new version for the audit outcome."""
+        call.key_version = len(key.versions)
+        self._bus.publish(
+            "KeyRotated",
+            {
+                "tenant": key.tenant,
+                "key_id": key.key_id,
+                "key_version": call.key_version,
+                "alg": key.versions[call.key_version].alg,
+                "corr_id": call.corr_id,
+            },
+        )
+
+    def state_changed(self, tenant: str, key_id: str, state: str, version: int | None, corr_id: str) -> None:
+        """Publishes ``KeyStateChanged``; ``version`` None for the whole key."""
+        self._bus.publish(
+            "KeyStateChanged",
+            {
+                "tenant": tenant,
+                "key_id": key_id,
+                "key_version": version or 0,
+                "state": state,
+                "corr_id": corr_id,
+            },
+        )

@@ -1,0 +1,98 @@
+"""From a key id to a key that the caller may use, and to its private handle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+from ronkms.backends.protocol import Backend, KeyHandle
+from ronkms.capability.protocol import CapabilityVerifier
+from ronkms.domain.algorithm import Usage
+from ronkms.domain.key import Key, KeyVersion, check_key_id, record_identity
+from ronkms.errors import BackendUnavailable, BadRequest, NotFound
+from ronkms.service.call import Call
+from ronkms.store.protocol import KeyStore
+
+ANY_KEY = "*"
+"""The key id that an operation on no single stored key is authorized for."""
+
+identity_of = lru_cache(maxsize=8192)(record_identity)
+
+
+class KeyAccess:
+    """Refreshes, decides, then looks: the existence of a key shows only to a caller with rights on it."""
+
+    def __init__(
+        self, *, store: KeyStore, backends: Mapping[str, Backend], capabilities: CapabilityVerifier
+    ) -> None:
+        self._store = store
+        self._backends = backends
+        self._capabilities = capabilities
+
+    def find(self, call: Call, key_id: str, message_digest: bytes = b"") -> Key:
+        """The key, in any state, after the full decision on it.
+
+        ``message_digest``: SHA-256 of what is signed, for tokens attenuated to one digest; empty where
+        there is none. Raises BadRequest, Unauthenticated, Denied, then NotFound.
+        """
+        check_key_id(key_id)
+        self.refresh()
+        call.key_id = key_id
+        try:
+            key = self._store.get(call.tenant, key_id)
+        except NotFound:
+            call.capability.require(call.op, key_id=key_id, message_digest=message_digest)
+            raise
+        call.alg = key.alg
+        call.capability.require(call.op, key_id=key_id, alg=key.alg, message_digest=message_digest)
+        return key
+
+    def find_usable(self, call: Call, key_id: str, usage: Usage, message_digest: bytes = b"") -> Key:
+        """As :meth:`find`, and of that usage and undamaged. Raises also BadRequest, BackendUnavailable."""
+        key = self.find(call, key_id, message_digest)
+        if key.usage is not usage:
+            raise BadRequest(f"key {key_id} is for {key.usage}, not for {usage}", field="/key_id")
+        if key.damaged is not None:
+            raise BackendUnavailable(
+                f"record {key.damaged} of key {key_id} is damaged; restore it from a backup"
+            )
+        return key
+
+    def require_any(self, call: Call, alg: str = "", message_digest: bytes = b"") -> None:
+        """The decision for an operation on no single stored key. Raises Unauthenticated, Denied."""
+        self.refresh()
+        call.capability.require(call.op, key_id=ANY_KEY, alg=alg, message_digest=message_digest)
+
+    def refresh(self) -> None:
+        """Sees what other processes changed. Two atomic loads when nothing did."""
+        self._store.refresh()
+        self._capabilities.refresh()
+
+    def handle(self, key: Key, version: KeyVersion) -> KeyHandle:
+        """The private handle of a version. Raises BackendUnavailable."""
+        identity = identity_of(key.tenant, key.key_id, version.number, version.alg)
+        backend = self.backend(key.backend)
+        warm = backend.warm(identity)
+        if warm is not None:
+            return warm
+        return backend.open(self._store.record(key.tenant, key.key_id, version.number), identity)
+
+    def has_backend(self, name: str) -> bool:
+        """Whether this server runs the backend of that name."""
+        return name in self._backends
+
+    def backend(self, name: str) -> Backend:
+        """The backend of that name. Raises BackendUnavailable if this server does not run it."""
+        try:
+            return self._backends[name]
+        except KeyError:
+            raise BackendUnavailable(f"backend {name} is not configured on this server") from None
+
+    def recheck(self, key: Key, number: int) -> None:
+        """After the cryptography: nothing leaves for a version that was disabled meanwhile.
+
+        Raises KeyDisabled."""
+        self._store.refresh()
+        current = self._store.get(key.tenant, key.key_id)
+        if current.epoch != key.epoch:
+            current.enabled_version(number)

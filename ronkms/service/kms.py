@@ -1,0 +1,86 @@
+"""The operations of the service, composed from their parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ronkms_native import Arena
+
+from ronkms.audit.protocol import AuditTrail
+from ronkms.backends.protocol import Backend
+from ronkms.bus.protocol import Bus
+from ronkms.capability.protocol import CapabilityVerifier
+from ronkms.policy.pq import PqPolicy
+from ronkms.service.admission import Gate
+from ronkms.service.batches import Batches
+from ronkms.service.destruction import Destruction
+from ronkms.service.import_tickets import ImportTickets
+from ronkms.service.importing import Importing
+from ronkms.service.journaling import Journaling
+from ronkms.service.key_access import KeyAccess
+from ronkms.service.lifecycle import Lifecycle
+from ronkms.service.reading import Reading
+from ronkms.service.sign import Signing
+from ronkms.service.verify import Verifying
+from ronkms.service.wrapping import Wrapping
+from ronkms.store.protocol import KeyStore
+
+
+class KmsService:
+    """Every call goes through ``gate.perform``; the other parts are what it may run.
+
+    Made before the fork, it holds no descriptor, thread or lock of its own.
+    """
+
+    def __init__(
+        self,
+        *,
+        arena: Arena,
+        store: KeyStore,
+        backends: Mapping[str, Backend],
+        capabilities: CapabilityVerifier,
+        audit: AuditTrail,
+        bus: Bus,
+        policy: PqPolicy,
+        default_backend: str,
+        import_directory: Path,
+        max_inflight_sign: int,
+        max_inflight_verify: int,
+        verify_only: bool = False,
+    ) -> None:
+        """``default_backend``: of new keys. ``import_directory``: for one-time import keys, made when
+        needed, on the disk of the key store. The caps are the arena's, in cost units."""
+        self.gate = Gate(
+            arena=arena,
+            capabilities=capabilities,
+            audit=audit,
+            verify_only=verify_only,
+            limits=(max_inflight_sign, max_inflight_verify),
+        )
+        access = KeyAccess(store=store, backends=backends, capabilities=capabilities)
+        journaling = Journaling(audit=audit, bus=bus)
+        self._tickets = ImportTickets(import_directory)
+        self.signing = Signing(gate=self.gate, access=access)
+        self.verifying = Verifying(gate=self.gate, access=access, policy=policy, arena=arena)
+        self.batches = Batches(gate=self.gate, signing=self.signing, verifying=self.verifying)
+        self.wrapping = Wrapping(gate=self.gate, access=access)
+        self.reading = Reading(access=access, store=store)
+        self.lifecycle = Lifecycle(
+            gate=self.gate, access=access, store=store, journaling=journaling, default_backend=default_backend
+        )
+        self.importing = Importing(
+            gate=self.gate,
+            access=access,
+            store=store,
+            journaling=journaling,
+            tickets=self._tickets,
+            default_backend=default_backend,
+        )
+        self._destruction = Destruction(store=store, backends=backends, audit=audit, journaling=journaling)
+
+    def destroy_due(self, now: int) -> int:
+        """The chore of one process: destroys what is due at ``now`` (Unix seconds), drops old import
+        params. Returns how many keys and versions were destroyed. Raises AuditUnavailable."""
+        self._tickets.drop_expired(now)
+        return self._destruction.destroy_due(now)

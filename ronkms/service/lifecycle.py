@@ -1,0 +1,172 @@
+"""Making keys, rotating them, and moving them between states."""
+
+from __future__ import annotations
+
+from functools import partial
+from time import time
+from typing import Final
+
+from msgspec import UNSET
+
+from ronkms.domain.algorithm import ALGORITHMS
+from ronkms.domain.key import DESTROY_WINDOW_SECONDS, Key, KeyState, Origin
+from ronkms.domain.lifecycle import check_transition
+from ronkms.errors import BadRequest, Conflict
+from ronkms.service.admission import Gate
+from ronkms.service.call import Call
+from ronkms.service.journaling import Journaling
+from ronkms.service.key_access import KeyAccess, identity_of
+from ronkms.service.key_policy import NewKey
+from ronkms.service.results import NewVersion, StateChange
+from ronkms.store.protocol import KeyStore
+
+MIN_WINDOW_SECONDS: Final = 60
+MAX_WINDOW_SECONDS: Final = 365 * 24 * 3600
+
+
+class Lifecycle:
+    """Every change is in the audit log before and after it is made, and in every worker when it returns.
+
+    All methods raise BadRequest, Unauthenticated, Denied, NotFound, Conflict, KeyDisabled, Saturated,
+    TenantOverShare, BackendUnavailable, AuditUnavailable."""
+
+    def __init__(
+        self,
+        *,
+        gate: Gate,
+        access: KeyAccess,
+        store: KeyStore,
+        journaling: Journaling,
+        default_backend: str,
+    ) -> None:
+        self._gate = gate
+        self._access = access
+        self._store = store
+        self._journaling = journaling
+        self._default_backend = default_backend
+
+    def create(self, call: Call, wanted: NewKey) -> NewVersion:
+        """A new key with version 1. Raises Conflict if it exists, in any state."""
+        row, key_id = wanted.checked()
+        call.key_id, call.alg = key_id, row.name
+        self._access.refresh()
+        call.capability.require(call.op, key_id=key_id, alg=row.name)
+        name = wanted.backend or self._default_backend
+        if not self._access.has_backend(name):
+            raise BadRequest(f"backend {name[:32]!r} is not configured on this server", field="/backend")
+        self._gate.top_up(call, row.cost_private)
+        backend = self._access.backend(name)
+        key = self._journaling.commit(
+            call,
+            partial(
+                self._store.create,
+                tenant=call.tenant,
+                key_id=key_id,
+                alg=row.name,
+                backend=name,
+                labels=wanted.labels,
+                policy=wanted.policy,
+                origin=Origin.GENERATED,
+                seal=partial(backend.generate, row.name),
+            ),
+        )
+        call.key_version = 1
+        self._journaling.state_changed(key.tenant, key_id, key.state.value, None, call.corr_id)
+        return new_version(key)
+
+    def rotate(self, call: Call, key_id: str) -> NewVersion:
+        """A new version, which signs or wraps from now on; older ones go on verifying and unwrapping."""
+        key = self._access.find(call, key_id)
+        key.require_enabled()
+        self._gate.top_up(call, ALGORITHMS[key.alg].cost_private)
+        backend = self._access.backend(key.backend)
+        changed = self._journaling.commit(
+            call,
+            partial(
+                self._store.add_version,
+                call.tenant,
+                key_id,
+                alg=key.alg,
+                origin=Origin.GENERATED,
+                seal=partial(backend.generate, key.alg),
+            ),
+        )
+        self._journaling.rotated(call, changed)
+        return new_version(changed)
+
+    def enable(self, call: Call, key_id: str, version: int | None) -> StateChange:
+        """From disabled."""
+        return self._set_state(call, key_id, version, KeyState.ENABLED)
+
+    def disable(self, call: Call, key_id: str, version: int | None) -> StateChange:
+        """From enabled."""
+        key = self._access.find(call, key_id)
+        if _state(key, version) is KeyState.DESTROY_SCHEDULED:
+            raise Conflict(f"{_name(key, version)} is destroy_scheduled; restore it, it is disabled then")
+        return self._set_state(call, key_id, version, KeyState.DISABLED)
+
+    def restore(self, call: Call, key_id: str, version: int | None) -> StateChange:
+        """From destroy_scheduled, to disabled."""
+        key = self._access.find(call, key_id)
+        if _state(key, version) is not KeyState.DESTROY_SCHEDULED:
+            raise Conflict(
+                f"{_name(key, version)} is {_state(key, version)}; only destroy_scheduled is restored"
+            )
+        return self._set_state(call, key_id, version, KeyState.DISABLED)
+
+    def destroy(self, call: Call, key_id: str, version: int | None, window: int | None) -> StateChange:
+        """Schedules the destruction, 60 s to 365 days from now; by default 7 days. Restorable until then."""
+        seconds = DESTROY_WINDOW_SECONDS if window is None else window
+        if not MIN_WINDOW_SECONDS <= seconds <= MAX_WINDOW_SECONDS:
+            raise BadRequest(
+                f"window_seconds must be {MIN_WINDOW_SECONDS} to {MAX_WINDOW_SECONDS}",
+                field="/window_seconds",
+            )
+        return self._set_state(call, key_id, version, KeyState.DESTROY_SCHEDULED, int(time()) + seconds)
+
+    def _set_state(
+        self, call: Call, key_id: str, version: int | None, state: KeyState, destroy_at: int | None = None
+    ) -> StateChange:
+        key = self._access.find(call, key_id)
+        call.key_version = version or 0
+        call.detail = f"state={state}"
+        if check_transition(_name(key, version), _state(key, version), state):
+            key = self._journaling.commit(
+                call,
+                partial(
+                    self._store.set_state, call.tenant, key_id, state, version=version, destroy_at=destroy_at
+                ),
+            )
+            self._evict(key, version)
+            self._journaling.state_changed(call.tenant, key_id, state.value, version, call.corr_id)
+        when = key.destroy_at if version is None else key.version(version).destroy_at
+        return StateChange(
+            key_id=key_id,
+            state=_state(key, version),
+            key_version=UNSET if version is None else version,
+            destroy_at=UNSET if when is None else when,
+        )
+
+    def _evict(self, key: Key, version: int | None) -> None:
+        if _state(key, version) is KeyState.ENABLED:
+            return
+        backend = self._access.backend(key.backend)
+        for number in key.versions if version is None else (version,):
+            backend.evict(identity_of(key.tenant, key.key_id, number, key.versions[number].alg))
+
+
+def new_version(key: Key) -> NewVersion:
+    """The answer about the newest version of ``key``."""
+    number = len(key.versions)
+    version = key.versions[number]
+    return NewVersion(
+        key_id=key.key_id, key_version=number, alg=version.alg, usage=key.usage, state=version.state
+    )
+
+
+def _state(key: Key, version: int | None) -> KeyState:
+    return key.state if version is None else key.version(version).state
+
+
+def _name(key: Key, version: int | None) -> str:
+    return f"key {key.key_id}" if version is None else f"key {key.key_id} version {version}"

@@ -1,0 +1,152 @@
+"""What operations answer. Bytes are raw here; the API writes them as base64. Times are Unix seconds, UTC."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from ronkms.domain.algorithm import Usage
+from ronkms.domain.key import KeyState, Origin
+
+CacheUse = Literal["hit", "miss", "stale"]
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all results."""
+
+
+class Signature(Result, frozen=True, kw_only=True, gc=False):
+    """``signature``: raw, DER for ECDSA unless ``p1363`` was asked for."""
+
+    signature: bytes
+    alg: str
+    key_id: str
+    key_version: int
+
+
+class Verification(Result, frozen=True, kw_only=True):
+    """``key_version`` is null for an inline key; for an invalid signature it is the newest version tried.
+
+    ``conformant``: every component verified, so that any verifier of the algorithm's standard accepts it.
+    """
+
+    valid: bool
+    alg: str
+    key_version: int | None
+    mode: str
+    components: dict[str, bool]
+    conformant: bool
+    cache: CacheUse
+
+
+class Wrapped(Result, frozen=True, kw_only=True, gc=False):
+    """``ciphertext``: an envelope (docs/formats/envelope.md)."""
+
+    ciphertext: bytes
+    alg: str
+    key_id: str
+    key_version: int
+
+
+class Unwrapped(Result, frozen=True, kw_only=True, gc=False):
+    """``plaintext``: what was wrapped."""
+
+    plaintext: bytes
+    alg: str
+    key_id: str
+    key_version: int
+
+
+class DataKey(Result, frozen=True, kw_only=True, gc=False):
+    """``plaintext`` is left out on request; ``ciphertext`` is its envelope."""
+
+    ciphertext: bytes
+    alg: str
+    key_id: str
+    key_version: int
+    plaintext: bytes | UnsetType = UNSET
+
+
+class NewVersion(Result, frozen=True, kw_only=True, gc=False):
+    """Answer of create, rotate and import."""
+
+    key_id: str
+    key_version: int
+    alg: str
+    usage: Usage
+    state: KeyState
+
+
+class StateChange(Result, frozen=True, kw_only=True, gc=False):
+    """State of the key, or of the version if ``key_version`` was given."""
+
+    key_id: str
+    state: KeyState
+    key_version: int | UnsetType = UNSET
+    destroy_at: int | UnsetType = UNSET
+
+
+class VersionDescription(Result, frozen=True, kw_only=True, gc=False):
+    """One version. ``destroy_at`` only while destruction is scheduled."""
+
+    key_version: int
+    alg: str
+    state: KeyState
+    origin: Origin
+    created_at: int
+    destroy_at: int | UnsetType = UNSET
+
+
+class KeySummary(Result, frozen=True, kw_only=True):
+    """One key of a list. ``key_version`` is the newest version, in any state."""
+
+    key_id: str
+    alg: str
+    usage: Usage
+    backend: str
+    state: KeyState
+    created_at: int
+    key_version: int
+    labels: dict[str, str]
+    policy: dict[str, bool]
+    destroy_at: int | UnsetType = UNSET
+    damaged: bool | UnsetType = UNSET
+
+
+class KeyDescription(KeySummary, frozen=True, kw_only=True):
+    """``versions``: the newest 100, newest first; ``version_count`` counts all."""
+
+    version_count: int
+    versions: list[VersionDescription]
+
+
+class KeyPage(Result, frozen=True, kw_only=True):
+    """``next``: what to give as ``after`` for the next page; absent on the last."""
+
+    keys: list[KeySummary]
+    next: str | UnsetType = UNSET
+
+
+class Jwks(Result, frozen=True, kw_only=True):
+    """A JWK set (RFC 7517 section 5); ``next`` as in :class:`KeyPage`."""
+
+    keys: list[dict[str, object]]
+    next: str | UnsetType = UNSET
+
+
+class ImportParams(Result, frozen=True, kw_only=True, gc=False):
+    """A one-time wrapping key. ``public_key``: SubjectPublicKeyInfo DER, or the raw X-Wing key (1216)."""
+
+    import_id: str
+    mechanism: str
+    public_key: bytes
+    expires_at: int
+
+
+class ItemError(Result, frozen=True, kw_only=True, gc=False):
+    """Why one item of a batch failed; ``code`` as in problem+json."""
+
+    code: str
+    detail: str

@@ -1,0 +1,73 @@
+"""Signing with a stored key."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ronkms.domain.algorithm import ALGORITHMS, Usage
+from ronkms.domain.key import Key, KeyVersion
+from ronkms.service.admission import Gate
+from ronkms.service.call import Call
+from ronkms.service.crypto_input import CryptoInput
+from ronkms.service.key_access import KeyAccess
+from ronkms.service.results import Signature
+
+
+class Prepared(msgspec.Struct, frozen=True, gc=False):
+    """A decided and checked request: all that is left is the cryptography."""
+
+    key: Key
+    version: KeyVersion
+    given: CryptoInput
+    cost: int
+
+
+class Signing:
+    """The newest enabled version of a key signs."""
+
+    def __init__(self, *, gate: Gate, access: KeyAccess) -> None:
+        self._gate = gate
+        self._access = access
+
+    def sign(self, call: Call, key_id: str, given: CryptoInput) -> Signature:
+        """Raises BadRequest, TooLarge, Unauthenticated, Denied, NotFound, KeyDisabled, Saturated,
+        TenantOverShare, BackendUnavailable."""
+        prepared = self.prepare(call, key_id, given)
+        call.input = given.message_digest() or given.data
+        self._gate.top_up(call, prepared.cost)
+        return self.finish(prepared)
+
+    def prepare(self, call: Call, key_id: str, given: CryptoInput) -> Prepared:
+        """Everything before the cryptography but the permit."""
+        given.check_sizes()
+        key = self._access.find_usable(call, key_id, Usage.SIGN, given.message_digest())
+        version = key.newest_enabled()
+        row = ALGORITHMS[version.alg]
+        call.alg, call.key_version = version.alg, version.number
+        given.require_fit(row, key.policy)
+        return Prepared(key, version, given, row.cost_private)
+
+    def finish(self, prepared: Prepared) -> Signature:
+        """The cryptography of one request."""
+        given = prepared.given
+        signature = self._access.handle(prepared.key, prepared.version).sign(
+            given.data, context=given.context, input_kind=given.kind, p1363=given.p1363
+        )
+        return self._answer(prepared, signature)
+
+    def finish_alike(self, group: list[Prepared]) -> list[Signature]:
+        """Several plain requests for one version and context, spread over all cores."""
+        first = group[0]
+        signatures = self._access.handle(first.key, first.version).sign_batch(
+            [prepared.given.data for prepared in group], context=first.given.context
+        )
+        return [
+            self._answer(prepared, signature) for prepared, signature in zip(group, signatures, strict=True)
+        ]
+
+    def _answer(self, prepared: Prepared, signature: bytes) -> Signature:
+        version = prepared.version
+        self._access.recheck(prepared.key, version.number)
+        return Signature(
+            signature=signature, alg=version.alg, key_id=prepared.key.key_id, key_version=version.number
+        )
