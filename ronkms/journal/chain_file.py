@@ -201,8 +201,9 @@ class ChainFile:
         """An own descriptor for a child process. Raises IntegrityError, OSError."""
         if not self.in_place():
             raise self.broken("was deleted or replaced while the server runs; restart it")
+        descriptor = self._open()
         self.close()
-        self._descriptor = self._open()
+        self._descriptor = descriptor
 
     def close(self) -> None:
         """Closes the descriptor."""
