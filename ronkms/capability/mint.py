@@ -59,7 +59,7 @@ class CapabilityMint:
     ) -> None:
         self._registry = registry
         self._seal = seal
-        self._max_ttl = max_ttl_seconds
+        self.max_ttl_seconds = max_ttl_seconds
         self._clock = clock or SystemClock()
         self._key: RootKey | None = None
 
@@ -79,8 +79,8 @@ class CapabilityMint:
         granted = sorted({(operation, check_pattern(pattern)) for operation, pattern in rights})
         if not 1 <= len(granted) <= MAX_RIGHTS:
             raise BadRequest(f"a capability has 1 to {MAX_RIGHTS} rights (operations times key patterns)")
-        if not 1 <= ttl_seconds <= self._max_ttl:
-            raise BadRequest(f"ttl must be from 1 s to {self._max_ttl} s", field="/ttl")
+        if not 1 <= ttl_seconds <= self.max_ttl_seconds:
+            raise BadRequest(f"ttl must be from 1 s to {self.max_ttl_seconds} s", field="/ttl")
         key = self._newest_key()
         expires_at = int(self._clock.wall()) + ttl_seconds
         expires = datetime.fromtimestamp(expires_at, UTC)
@@ -120,8 +120,8 @@ class CapabilityMint:
         """A new root mints from now on; tokens of the roots before are good for ``overlap_seconds`` more.
 
         Returns the new root's number. Raises :class:`BadRequest`."""
-        if not 0 <= overlap_seconds <= self._max_ttl:
-            raise BadRequest(f"overlap must be from 0 s to {self._max_ttl} s", field="/overlap")
+        if not 0 <= overlap_seconds <= self.max_ttl_seconds:
+            raise BadRequest(f"overlap must be from 0 s to {self.max_ttl_seconds} s", field="/overlap")
         self._registry.refresh()
         before = list(self._registry.state.roots.values())
         number = self._add_root()

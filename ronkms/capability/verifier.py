@@ -11,8 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from biscuit_auth import (
     AuthorizationError,
@@ -41,24 +40,25 @@ _ALPHABET: Final = re.compile(r"[A-Za-z0-9_-]+={0,2}", re.ASCII)
 _LIBRARY_ERRORS: Final = (AuthorizationError, BiscuitBlockError, BiscuitValidationError, DataLogError)
 
 
-class BiscuitVerifier:
-    """Implements ``capability.protocol.CapabilityVerifier``.
+class Registry(Protocol):
+    """The part of ``CapabilityRegistry`` that a verifier needs."""
 
-    ``refresh`` replays what other processes changed into ``state``; it costs one atomic load when nothing
-    did. ``after_fork`` reopens what must not be shared between processes."""
+    @property
+    def state(self) -> CapabilityState: ...
+
+    def refresh(self) -> None: ...
+
+    def after_fork(self) -> None: ...
+
+
+class BiscuitVerifier:
+    """Implements ``capability.protocol.CapabilityVerifier``."""
 
     def __init__(
-        self,
-        state: CapabilityState,
-        *,
-        refresh: Callable[[], None],
-        after_fork: Callable[[], None],
-        clock: Clock | None = None,
-        capacity: int = CACHE_CAPACITY,
+        self, registry: Registry, *, clock: Clock | None = None, capacity: int = CACHE_CAPACITY
     ) -> None:
-        self._state = state
-        self._refresh = refresh
-        self._after_fork = after_fork
+        self._registry = registry
+        self._state = registry.state
         self._clock = clock or SystemClock()
         self._verified: RecentlyUsed[VerifiedToken] = RecentlyUsed(capacity)
         self._failed: RecentlyUsed[tuple[int, float]] = RecentlyUsed(FAILED_CAPACITY)
@@ -70,7 +70,7 @@ class BiscuitVerifier:
         """See ``capability.protocol.CapabilityVerifier``."""
         if not 0 < len(token) <= MAX_TOKEN or not token.isascii():
             raise Unauthenticated(UNAUTHENTICATED)
-        self._refresh()
+        self._registry.refresh()
         name = hashlib.sha256(token.encode("ascii")).digest()
         verified = self._verified.get(name)
         if verified is None:
@@ -84,11 +84,15 @@ class BiscuitVerifier:
 
     def refresh(self) -> None:
         """See ``capability.protocol.CapabilityVerifier``."""
-        self._refresh()
+        self._registry.refresh()
 
     def after_fork(self) -> None:
         """See ``capability.protocol.CapabilityVerifier``."""
-        self._after_fork()
+        self._registry.after_fork()
+
+    def missing(self) -> list[str]:
+        """What keeps tokens from being good, for readiness; empty when nothing does."""
+        return [] if self._state.roots else ["capability root"]
 
     def _verify(self, token: str, name: bytes) -> VerifiedToken:
         revision = self._state.revision

@@ -37,8 +37,12 @@ class MemoryRegistry:
     def __init__(self) -> None:
         self.state = CapabilityState()
         self.entries: list[bytes] = []
+        self.refreshes = 0
 
     def refresh(self) -> None:
+        self.refreshes += 1
+
+    def after_fork(self) -> None:
         pass
 
     def append(self, entry: Entry) -> None:
@@ -71,10 +75,4 @@ class Issuer:
         self.registry = MemoryRegistry()
         self.mint = CapabilityMint(self.registry, BindingSeal(), clock=self.clock)
         self.mint.ensure_root()
-        self.refreshes = 0
-        self.verifier = BiscuitVerifier(
-            self.registry.state, refresh=self._refresh, after_fork=lambda: None, clock=self.clock
-        )
-
-    def _refresh(self) -> None:
-        self.refreshes += 1
+        self.verifier = BiscuitVerifier(self.registry, clock=self.clock)

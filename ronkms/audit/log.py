@@ -1,0 +1,95 @@
+"""The audit trail over the native log: what happened, appended before the answer leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from ronkms_native import AuditLog, AuditWriteError
+
+from ronkms.audit.record import MAX_DETAIL, VERSION, Body, bounded, encode_body
+from ronkms.domain.operation import DURABLE, Operation, Outcome
+from ronkms.errors import AuditUnavailable
+
+_DIGEST_LABEL: Final = "ron-kms audit input digest v1"
+_UNAVAILABLE: Final = "the audit log cannot be written, so nothing is done; see the server's log"
+
+
+class AuditLogTrail:
+    """Implements ``audit.protocol.AuditTrail``.
+
+    ``mac`` is ``Custody.mac``. ``sync_all`` is ``KMS_AUDIT_SYNC=all``. ``count`` is called once for each
+    record written."""
+
+    def __init__(
+        self,
+        log: AuditLog,
+        *,
+        mac: Callable[[str, bytes], bytes],
+        sync_all: bool = False,
+        count: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._log = log
+        self._mac = mac
+        self._sync_all = sync_all
+        self._count = count
+
+    @property
+    def head(self) -> tuple[int, str]:
+        """(number of records, hex of the last one's leaf hash): an anchor to keep outside the directory."""
+        return self._log.head
+
+    def input_digest(self, data: bytes) -> str:
+        """See ``audit.protocol.AuditTrail``."""
+        return self._mac(_DIGEST_LABEL, data).hex()
+
+    def record(
+        self,
+        *,
+        op: Operation,
+        outcome: Outcome,
+        tenant: str,
+        token_id: str,
+        corr_id: str,
+        key_id: str = "",
+        key_version: int = 0,
+        alg: str = "",
+        code: str = "",
+        digest: str = "",
+        detail: str = "",
+        phase: str = "",
+        items: int = 0,
+    ) -> int:
+        """See ``audit.protocol.AuditTrail``. Names over 128 characters and details over 256 are cut."""
+        body = Body(
+            v=VERSION,
+            op=op.value,
+            outcome=outcome.value,
+            tenant=bounded(tenant),
+            token=bounded(token_id),
+            corr_id=bounded(corr_id),
+            key_id=bounded(key_id),
+            key_version=key_version,
+            alg=bounded(alg),
+            code=bounded(code),
+            digest=bounded(digest),
+            detail=bounded(detail, MAX_DETAIL),
+            phase=bounded(phase),
+            items=items,
+        )
+        try:
+            seq = self._log.append(encode_body(body))
+            if self._sync_all or op in DURABLE:
+                self._log.wait_durable(seq)
+        except AuditWriteError as error:
+            raise AuditUnavailable(_UNAVAILABLE) from error
+        self._count()
+        return seq
+
+    def writable(self) -> bool:
+        """See ``audit.protocol.AuditTrail``."""
+        return self._log.writable()
+
+    def after_fork(self) -> None:
+        """See ``audit.protocol.AuditTrail``."""
+        self._log.after_fork()

@@ -1,0 +1,155 @@
+"""Proves a whole log offline, from its files alone (docs/formats/audit.md).
+
+Found are: a changed, missing, doubled or reordered record, a missing segment, a cut in the middle. A log
+that was cut at its end or written anew as a whole is consistent in itself; that shows against an anchor that
+was kept elsewhere (``ronctl audit head``). The code here shares nothing with the code that writes the log.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from ronkms.audit.segments import Segment, lines_of, list_segments, list_torn
+
+MAX_PROBLEMS: Final = 20
+_ORIGIN: Final = "0" * 64
+_LINK: Final = re.compile(
+    rb'\{"seq":(0|[1-9][0-9]{0,18}),"prev":"([0-9a-f]{64})",'
+    rb'"time":"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6})Z",.*\}'
+)
+
+
+class Anchor(NamedTuple):
+    """A head that was noted earlier: ``records`` in the log, ``leaf`` the hex hash of the last of them."""
+
+    records: int
+    leaf: str
+
+
+class Finding(NamedTuple):
+    """Something wrong, or worth a look, and where."""
+
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}"
+
+
+class Report(msgspec.Struct):
+    """What a verification found. The log is good if there is no problem."""
+
+    records: int = 0
+    segments: int = 0
+    leaf: str = _ORIGIN
+    """Leaf hash of the last record in the unbroken part."""
+    first_time: str = ""
+    last_time: str = ""
+    problems: list[Finding] = msgspec.field(default_factory=list)
+    warnings: list[Finding] = msgspec.field(default_factory=list)
+
+    @property
+    def good(self) -> bool:
+        """True if nothing was changed, cut, reordered or rolled back, as far as this can be seen."""
+        return not self.problems
+
+
+def verify_directory(directory: Path, *, anchor: Anchor | None = None) -> Report:
+    """Verifies every record of every segment. Raises OSError."""
+    return _Verification(anchor).run(directory)
+
+
+class _Verification:
+    def __init__(self, anchor: Anchor | None) -> None:
+        self._anchor = anchor
+        self._report = Report()
+        self._time: datetime | None = None
+
+    def run(self, directory: Path) -> Report:
+        report = self._report
+        segments = list_segments(directory)
+        if not segments:
+            report.problems.append(Finding(str(directory), "holds no audit segment"))
+        for expected, segment in enumerate(segments, start=1):
+            if segment.number != expected:
+                report.problems.append(
+                    Finding(segment.path.name, f"segment {expected} is missing before this one")
+                )
+                break
+            report.segments += 1
+            if not self._follow(segment, last=segment is segments[-1]):
+                break
+        for torn in list_torn(directory):
+            report.warnings.append(Finding(torn.name, "the torn end of a record that a crash interrupted"))
+        if self._anchor is not None and report.good and report.records < self._anchor.records:
+            what = f"ends after {report.records} records, the anchor knows {self._anchor.records}"
+            report.problems.append(Finding(str(directory), what + ": cut off or rolled back"))
+        return report
+
+    def _follow(self, segment: Segment, *, last: bool) -> bool:
+        """Follows the chain through one segment. False if it breaks, which ends the verification."""
+        for line in lines_of(segment.path):
+            where = f"{segment.path.name}:{line.number}"
+            if not line.ended:
+                what = "an unfinished record"
+                if last:
+                    self._report.warnings.append(
+                        Finding(where, what + " at the very end: being written, or torn")
+                    )
+                    return True
+                self._report.problems.append(Finding(where, what))
+                return False
+            fault = self._record(where, line.content)
+            if fault:
+                self._report.problems.append(Finding(where, fault))
+                return False
+        return True
+
+    def _record(self, where: str, line: bytes) -> str:
+        """What is wrong with the next record; empty if nothing is."""
+        report = self._report
+        link = _LINK.fullmatch(line)
+        if link is None or not _is_object(line):
+            return "is not an audit record"
+        seq, prev = int(link[1]), link[2].decode()
+        if seq != report.records:
+            return f"has number {seq} where {report.records} is due: removed, doubled or reordered"
+        if prev != report.leaf:
+            return "does not continue the chain: this record or the one before was changed"
+        report.records += 1
+        report.leaf = hashlib.sha256(b"\x00" + line).hexdigest()
+        self._look_at_time(where, link[3].decode())
+        anchor = self._anchor
+        if anchor is not None and report.records == anchor.records and report.leaf != anchor.leaf:
+            return "differs from the anchor: the log was written anew up to here"
+        return ""
+
+    def _look_at_time(self, where: str, text: str) -> None:
+        report = self._report
+        report.first_time = report.first_time or text + "Z"
+        report.last_time = text + "Z"
+        try:
+            time = datetime.fromisoformat(text).replace(tzinfo=UTC)
+        except ValueError:
+            report.problems.append(Finding(where, "has an impossible time"))
+            return
+        if self._time is not None and time < self._time and len(report.warnings) < MAX_PROBLEMS:
+            back = (self._time - time).total_seconds()
+            report.warnings.append(
+                Finding(where, f"is {back:.6f} s earlier than the record before: clock set back")
+            )
+        self._time = time
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        record: Any = msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return isinstance(record, dict)
