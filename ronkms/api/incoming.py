@@ -35,7 +35,9 @@ class Incoming:
         self.params = params
 
     def json_body(self, limit: int = MAX_BODY, *, required: bool = True) -> bytes:
-        """The whole body. Empty only if not ``required``. Raises UnsupportedMediaType, TooLarge, BadRequest."""
+        """The whole body; may be missing unless ``required``.
+
+        Raises UnsupportedMediaType, TooLarge, BadRequest."""
         environ = self.environ
         length = environ.get("CONTENT_LENGTH")
         if not length and "HTTP_TRANSFER_ENCODING" not in environ:

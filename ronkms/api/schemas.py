@@ -1,7 +1,7 @@
 """Bodies of requests and answers, as they stand on the wire.
 
-JSON, bytes as base64 (RFC 4648 section 4, padded). Unknown members and wrong types are refused; of a repeated member the last counts. Results that are
-answers as they are come from ``service.results``.
+JSON, bytes as base64 (RFC 4648 section 4, padded). Unknown members and wrong types are refused; of a
+repeated member the last counts. Results that are answers as they are come from ``service.results``.
 """
 
 from __future__ import annotations

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 from ronkms.audit.protocol import AuditTrail
-from ronkms.backends.protocol import Backend
 from ronkms.domain.key import KeyState
 from ronkms.domain.operation import Operation, Outcome
 from ronkms.errors import KmsError
 from ronkms.service.journaling import Journaling
-from ronkms.service.key_access import identity_of
 from ronkms.store.protocol import KeyStore
 
 PRINCIPAL: Final = "system:destruction"
@@ -20,11 +17,8 @@ PRINCIPAL: Final = "system:destruction"
 class Destruction:
     """Removes the material of keys and versions whose window has passed; their metadata stays."""
 
-    def __init__(
-        self, *, store: KeyStore, backends: Mapping[str, Backend], audit: AuditTrail, journaling: Journaling
-    ) -> None:
+    def __init__(self, *, store: KeyStore, audit: AuditTrail, journaling: Journaling) -> None:
         self._store = store
-        self._backends = backends
         self._audit = audit
         self._journaling = journaling
 
@@ -42,14 +36,10 @@ class Destruction:
     def _destroy(self, tenant: str, key_id: str, version: int | None) -> bool:
         self._record(tenant, key_id, version, "intent", Outcome.OK, "")
         try:
-            key = self._store.destroy(tenant, key_id, version=version)
+            self._store.destroy(tenant, key_id, version=version)
         except KmsError as error:
             self._record(tenant, key_id, version, "outcome", Outcome.ERROR, error.code)
             return False
-        backend = self._backends.get(key.backend)
-        if backend is not None:
-            for number in key.versions if version is None else (version,):
-                backend.evict(identity_of(tenant, key_id, number, key.versions[number].alg))
         self._record(tenant, key_id, version, "outcome", Outcome.OK, "")
         self._journaling.state_changed(tenant, key_id, KeyState.DESTROYED.value, version, PRINCIPAL)
         return True

@@ -8,7 +8,6 @@ disk does not open. Taking a ticket renames the file first: of several takers on
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import secrets
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Final
 import msgspec
 
 from ronkms.errors import BackendUnavailable, NotFound
+from ronkms.journal.durable_file import make_directory, sync_directory, write_new
 
 LIFETIME_SECONDS: Final = 3600
 _IMPORT_ID: Final = re.compile(r"[0-9a-f]{32}")
@@ -67,13 +67,10 @@ class ImportTickets:
         path = self._directory / ticket.import_id
         fresh = path.with_suffix(".new")
         try:
-            self._directory.mkdir(mode=0o700, exist_ok=True)
-            with fresh.open("xb", opener=_private) as file:
-                file.write(msgspec.json.encode(ticket))
-                file.flush()
-                os.fsync(file.fileno())
+            make_directory(self._directory)
+            write_new(fresh, msgspec.json.encode(ticket))
             fresh.rename(path)
-            _sync_directory(self._directory)
+            sync_directory(self._directory)
         except OSError as error:
             raise BackendUnavailable(f"cannot store import params: {error.strerror}") from error
 
@@ -86,7 +83,7 @@ class ImportTickets:
         taken = path.with_suffix(".taken")
         try:
             path.rename(taken)
-            _sync_directory(self._directory)
+            sync_directory(self._directory)
         except FileNotFoundError:
             raise NotFound(_UNKNOWN) from None
         taken.unlink(missing_ok=True)
@@ -113,15 +110,3 @@ class ImportTickets:
             raise NotFound(_UNKNOWN) from None
         except (OSError, msgspec.MsgspecError) as error:
             raise BackendUnavailable("the stored import params cannot be read; ask for new ones") from error
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_CLOEXEC, 0o600)
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -77,7 +77,7 @@ class KmsService:
             tickets=self._tickets,
             default_backend=default_backend,
         )
-        self._destruction = Destruction(store=store, backends=backends, audit=audit, journaling=journaling)
+        self._destruction = Destruction(store=store, audit=audit, journaling=journaling)
 
     def destroy_due(self, now: int) -> int:
         """The chore of one process: destroys what is due at ``now`` (Unix seconds), drops old import

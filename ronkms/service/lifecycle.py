@@ -15,7 +15,7 @@ from ronkms.errors import BadRequest, Conflict
 from ronkms.service.admission import Gate
 from ronkms.service.call import Call
 from ronkms.service.journaling import Journaling
-from ronkms.service.key_access import KeyAccess, identity_of
+from ronkms.service.key_access import KeyAccess
 from ronkms.service.key_policy import NewKey
 from ronkms.service.results import NewVersion, StateChange
 from ronkms.store.protocol import KeyStore
@@ -137,7 +137,6 @@ class Lifecycle:
                     self._store.set_state, call.tenant, key_id, state, version=version, destroy_at=destroy_at
                 ),
             )
-            self._evict(key, version)
             self._journaling.state_changed(call.tenant, key_id, state.value, version, call.corr_id)
         when = key.destroy_at if version is None else key.version(version).destroy_at
         return StateChange(
@@ -146,13 +145,6 @@ class Lifecycle:
             key_version=UNSET if version is None else version,
             destroy_at=UNSET if when is None else when,
         )
-
-    def _evict(self, key: Key, version: int | None) -> None:
-        if _state(key, version) is KeyState.ENABLED:
-            return
-        backend = self._access.backend(key.backend)
-        for number in key.versions if version is None else (version,):
-            backend.evict(identity_of(key.tenant, key.key_id, number, key.versions[number].alg))
 
 
 def new_version(key: Key) -> NewVersion:

@@ -55,7 +55,7 @@ class Reading:
         return pem_from_public(version.alg, version.public)
 
     def jwks(self, call: Call, after: str, limit: int) -> Jwks:
-        """Public keys of enabled versions (the newest 100 a key) of enabled keys. Needs a right on all keys."""
+        """Public keys of enabled versions (the newest 100 a key) of enabled keys. Needs a right on all."""
         keys, following = self._page(call, after, limit)
         published = [
             jwk_from_public(version.alg, version.public, key_id=key.key_id, key_version=version.number)

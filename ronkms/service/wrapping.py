@@ -6,7 +6,6 @@ import secrets
 from typing import Final
 
 from msgspec import UNSET
-from ronkms_native import UnwrapError
 
 from ronkms.domain.algorithm import ALGORITHMS, Usage
 from ronkms.domain.envelope import MAX_AAD, MAX_ENVELOPE, MAX_PLAINTEXT, NOT_OPENED, encode_header, split
@@ -71,7 +70,7 @@ class Wrapping:
         handle = self._access.handle(key, version)
         try:
             plaintext = handle.unwrap(header, aad, body)
-        except UnwrapError:
+        except BadRequest:
             raise BadRequest(NOT_OPENED, field="/ciphertext") from None
         self._access.recheck(key, number)
         return Unwrapped(plaintext=plaintext, alg=alg, key_id=key.key_id, key_version=number)

@@ -1,0 +1,31 @@
+"""An audit trail in memory."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Any
+
+from ronkms.errors import AuditUnavailable
+
+
+class FakeAudit:
+    """``records`` in order; ``closed`` makes every append fail from that record on."""
+
+    def __init__(self) -> None:
+        self.records: list[dict[str, Any]] = []
+        self.closed_from: int | None = None
+
+    def input_digest(self, data: bytes) -> str:
+        return sha256(b"fake key" + data).hexdigest()
+
+    def record(self, **fields: Any) -> int:
+        if not self.writable():
+            raise AuditUnavailable("the audit log cannot be written", 5)
+        self.records.append(fields)
+        return len(self.records)
+
+    def writable(self) -> bool:
+        return self.closed_from is None or len(self.records) < self.closed_from
+
+    def after_fork(self) -> None:
+        """Nothing to reopen."""

@@ -1,0 +1,56 @@
+"""Capabilities without cryptography: a token is ``tenant;op,op;key pattern``, patterns as in ``fnmatch``."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+from ronkms.domain.operation import Operation
+from ronkms.errors import Denied, Unauthenticated
+
+ADMIN = ";".join(("default", ",".join(Operation), "*"))
+
+
+class FakeCapability:
+    """Grants what the token says, and remembers what was asked."""
+
+    def __init__(self, verifier: FakeCapabilities, tenant: str, ops: list[str], pattern: str) -> None:
+        self.tenant = tenant
+        self.token_id = f"token-of-{tenant}"
+        self._verifier = verifier
+        self._ops = ops
+        self._pattern = pattern
+
+    def require_operation(self, op: Operation) -> None:
+        if op not in self._ops:
+            raise Denied("the capability does not grant this operation", reason=f"no right for {op}")
+
+    def require(self, op: Operation, *, key_id: str, alg: str = "", message_digest: bytes = b"") -> None:
+        self._verifier.asked.append((op, key_id, alg, message_digest))
+        if self.tenant in self._verifier.revoked:
+            raise Unauthenticated("send a valid capability")
+        self.require_operation(op)
+        if key_id == "*" and self._pattern != "*":
+            raise Denied("the capability does not grant this", reason="not all keys")
+        if not fnmatchcase(key_id, self._pattern):
+            raise Denied("the capability does not grant this", reason="key does not match")
+
+
+class FakeCapabilities:
+    """``revoked``: tenants whose tokens stop working at the next ``require``."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Operation, str, str, bytes]] = []
+        self.revoked: set[str] = set()
+
+    def authenticate(self, token: str) -> FakeCapability:
+        tenant, separator, rest = token.partition(";")
+        ops, more, pattern = rest.partition(";")
+        if not (separator and more):
+            raise Unauthenticated("send a valid capability")
+        return FakeCapability(self, tenant, ops.split(","), pattern)
+
+    def refresh(self) -> None:
+        """Nothing is behind."""
+
+    def after_fork(self) -> None:
+        """Nothing to reopen."""

@@ -1,0 +1,161 @@
+"""A key store in memory, as ``store.protocol.KeyStore`` says."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from hashlib import sha256
+
+import msgspec
+
+from ronkms.domain.algorithm import algorithm
+from ronkms.domain.key import Key, KeyState, KeyVersion, Origin, record_identity
+from ronkms.domain.lifecycle import check_transition
+from ronkms.errors import Conflict, KeyDisabled, NotFound
+from ronkms.store.protocol import Seal
+
+
+class FakeStore:
+    """``on_refresh`` runs at each refresh, to change things under a request's feet."""
+
+    name = "fake"
+
+    def __init__(self) -> None:
+        self.keys: dict[tuple[str, str], Key] = {}
+        self.records: dict[tuple[str, str, int], bytes] = {}
+        self.on_refresh = None
+
+    def refresh(self) -> None:
+        if self.on_refresh is not None:
+            self.on_refresh()
+
+    def get(self, tenant: str, key_id: str) -> Key:
+        try:
+            return self.keys[tenant, key_id]
+        except KeyError:
+            raise NotFound(f"no key {key_id}") from None
+
+    def page(self, tenant: str, *, after: str = "", limit: int = 100) -> list[Key]:
+        found = sorted(key_id for owner, key_id in self.keys if owner == tenant and key_id > after)
+        return [self.keys[tenant, key_id] for key_id in found[:limit]]
+
+    def record(self, tenant: str, key_id: str, version: int) -> bytes:
+        try:
+            return self.records[tenant, key_id, version]
+        except KeyError:
+            raise KeyDisabled("destroyed") from None
+
+    def create(
+        self,
+        *,
+        tenant: str,
+        key_id: str,
+        alg: str,
+        backend: str,
+        labels: Mapping[str, str],
+        policy: Mapping[str, bool],
+        origin: Origin,
+        seal: Seal,
+    ) -> Key:
+        if (tenant, key_id) in self.keys:
+            raise Conflict(f"key {key_id} exists")
+        key = Key(
+            tenant=tenant,
+            key_id=key_id,
+            alg=alg,
+            usage=algorithm(alg).usage,
+            backend=backend,
+            state=KeyState.ENABLED,
+            created_at=int(time.time()),
+            epoch=0,
+            labels=labels,
+            policy=policy,
+            versions={},
+        )
+        return self._add(key, alg, origin, seal)
+
+    def add_version(self, tenant: str, key_id: str, *, alg: str, origin: Origin, seal: Seal) -> Key:
+        key = self.get(tenant, key_id)
+        key.require_enabled()
+        return self._add(key, alg, origin, seal)
+
+    def _add(self, key: Key, alg: str, origin: Origin, seal: Seal) -> Key:
+        number = len(key.versions) + 1
+        record, public = seal(record_identity(key.tenant, key.key_id, number, alg))
+        self.records[key.tenant, key.key_id, number] = record
+        key.versions[number] = KeyVersion(
+            number=number,
+            alg=alg,
+            state=KeyState.ENABLED,
+            origin=origin,
+            created_at=int(time.time()),
+            public=public,
+            record_digest=sha256(record).digest(),
+        )
+        return self._put(msgspec.structs.replace(key, epoch=key.epoch + 1))
+
+    def _put(self, key: Key) -> Key:
+        self.keys[key.tenant, key.key_id] = key
+        return key
+
+    def set_state(
+        self,
+        tenant: str,
+        key_id: str,
+        state: KeyState,
+        *,
+        version: int | None = None,
+        destroy_at: int | None = None,
+    ) -> Key:
+        key = self.get(tenant, key_id)
+        epoch = key.epoch + 1
+        if version is None:
+            check_transition(f"key {key_id}", key.state, state)
+            return self._put(msgspec.structs.replace(key, state=state, destroy_at=destroy_at, epoch=epoch))
+        old = key.version(version)
+        check_transition(f"version {version}", old.state, state)
+        key.versions[version] = msgspec.structs.replace(old, state=state, destroy_at=destroy_at)
+        return self._put(msgspec.structs.replace(key, epoch=epoch))
+
+    def due_for_destruction(self, now: int) -> list[tuple[str, str, int | None]]:
+        due: list[tuple[str, str, int | None]] = []
+        for (tenant, key_id), key in self.keys.items():
+            if key.destroy_at is not None and key.destroy_at <= now:
+                due.append((tenant, key_id, None))
+                continue
+            due += [
+                (tenant, key_id, version.number)
+                for version in key.versions.values()
+                if version.destroy_at is not None and version.destroy_at <= now
+            ]
+        return due
+
+    def destroy(self, tenant: str, key_id: str, *, version: int | None = None) -> Key:
+        key = self.get(tenant, key_id)
+        for number in list(key.versions) if version is None else [version]:
+            self.records.pop((tenant, key_id, number), None)
+            key.versions[number] = msgspec.structs.replace(
+                key.versions[number], state=KeyState.DESTROYED, destroy_at=None
+            )
+        state = KeyState.DESTROYED if version is None else key.state
+        return self._put(msgspec.structs.replace(key, state=state, destroy_at=None, epoch=key.epoch + 1))
+
+    def damage(self, tenant: str, key_id: str) -> None:
+        """Marks a key's first record as damaged."""
+        key = self.get(tenant, key_id)
+        self._put(msgspec.structs.replace(key, damaged=f"{tenant}/{key_id}/1", epoch=key.epoch + 1))
+
+    def damaged(self) -> list[str]:
+        return [key.damaged for key in self.keys.values() if key.damaged]
+
+    def count(self) -> dict[tuple[str, str], int]:
+        counts: dict[tuple[str, str], int] = {}
+        for key in self.keys.values():
+            counts[key.state.value, key.alg] = counts.get((key.state.value, key.alg), 0) + 1
+        return counts
+
+    def after_fork(self) -> None:
+        """Nothing to reopen."""
+
+    def close(self) -> None:
+        """Nothing to release."""
