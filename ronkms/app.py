@@ -1,62 +1,180 @@
-"""The composition root: the only place that knows how the parts fit together."""
+"""The composition root: the only place that knows how the parts fit together.
+
+Everything here is made in the arbiter, before the forks: it starts no thread, and what must not be shared
+between processes is reopened by :meth:`Application.after_fork`.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
-from typing import Any, Final
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Final
 
-from ronkms_native import Arena
+import structlog
+from ronkms_native import Arena, AuditDamaged, AuditLog, AuditWriteError, Custody
 
+from ronkms.api.app import create_wsgi
+from ronkms.api.entry import Entry
+from ronkms.audit.log import AuditLogTrail
+from ronkms.backends.protocol import Backend
+from ronkms.backends.registry import FACTORIES, open_backend
+from ronkms.bus.local import LocalBus
+from ronkms.capability.registry import CapabilityRegistry
+from ronkms.capability.verifier import BiscuitVerifier
 from ronkms.config.data_directory import prepare_data_directory
 from ronkms.config.settings import Settings
-from ronkms.domain.measure import ALGS, COUNTERS, GAUGE_INDEX, GAUGES, GENERATIONS, OPS, OUTCOMES
+from ronkms.domain.measure import (
+    ALGS,
+    CAPABILITY,
+    COUNTER_INDEX,
+    COUNTERS,
+    GAUGE_INDEX,
+    GAUGES,
+    GENERATIONS,
+    KEYRING,
+    OPS,
+    OUTCOMES,
+)
+from ronkms.errors import IntegrityError, StartError
+from ronkms.journal import ChangeSignal
 from ronkms.observe.clock import ClockSkew
+from ronkms.policy.pq import PqPolicy
 from ronkms.seal import open_custody
+from ronkms.service.kms import KmsService
+from ronkms.store.file_store import FileStore
 
 SPARE_SLOTS: Final = 4
 """Arena slots beyond workers and admin process: a successor may start before its predecessor is buried."""
 TENANTS: Final = 4096
 """Rows of the fair-share table: tenants that are active at the same time."""
 
+_log = structlog.get_logger()
+
 
 class Application:
-    """The composed service. Made in the arbiter; workers and the admin process get it by the fork."""
+    """The composed service. Workers and the admin process get it by the fork."""
 
     def __init__(self, settings: Settings) -> None:
+        """Raises :class:`StartError`: what is on disk cannot be used, or another server uses it."""
         self.settings = settings
         self.clock_skew = ClockSkew()
-        directory = prepare_data_directory(settings.data_path)
-        self.custody = open_custody(settings, directory / "keystore")
+        with ExitStack() as opened:
+            try:
+                self._open(settings, prepare_data_directory(settings.data_path), opened)
+            except OSError as error:
+                raise StartError(f"data_dir: {error}") from None
+            self._opened = opened.pop_all()
+
+    def _open(self, settings: Settings, directory: Path, opened: ExitStack) -> None:
+        self.custody: Custody = open_custody(settings, directory / "keystore")
+        opened.callback(self.custody.wipe)
         self.arena = _make_arena(settings)
         self.arena.set_gauge(GAUGE_INDEX["kms_attestation_ready"], 1.0)
-        self.wsgi: Any = _bare
+        self.backends: dict[str, Backend] = {name: open_backend(name, self.custody) for name in FACTORIES}
+        self.store = FileStore(
+            directory / "keystore",
+            mac=self.custody.mac,
+            signal=self._change_signal(KEYRING),
+            on_damaged=self._counter("kms_keystore_damaged_records_total"),
+            on_retired=lambda backend, identity: self.backends[backend].evict(identity),
+        )
+        opened.callback(self.store.close)
+        self.capability_registry = CapabilityRegistry.open(
+            directory, mac=self.custody.mac, signal=self._change_signal(CAPABILITY)
+        )
+        opened.callback(self.capability_registry.close)
+        self.capabilities = BiscuitVerifier(self.capability_registry)
+        self.bus = LocalBus(directory / "bus")
+        opened.callback(self.bus.close)
+        self.audit = AuditLogTrail(
+            _open_audit_log(settings, self.arena, directory / "audit"),
+            mac=self.custody.mac,
+            sync_all=settings.audit_sync == "all",
+            count=self._counter("kms_audit_records_total"),
+        )
+        self.service = KmsService(
+            arena=self.arena,
+            store=self.store,
+            backends=self.backends,
+            capabilities=self.capabilities,
+            audit=self.audit,
+            bus=self.bus,
+            policy=PqPolicy(settings.pq_verify_mode),
+            default_backend=settings.backend,
+            import_directory=directory / "keystore" / "import",
+            max_inflight_sign=settings.max_inflight_sign,
+            max_inflight_verify=settings.max_inflight_verify,
+            verify_only=settings.verify_only,
+        )
+        self.wsgi: Entry = create_wsgi(self.service, self.arena)
+
+    def _change_signal(self, generation: int) -> ChangeSignal:
+        return ChangeSignal(
+            load=partial(self.arena.generation, generation), bump=partial(self.arena.bump, generation)
+        )
+
+    def _counter(self, name: str) -> partial[None]:
+        return partial(self.arena.count, COUNTER_INDEX[name])
 
     def after_fork(self, role: str) -> None:
-        """First thing in a child; ``role`` is ``worker`` or ``admin``."""
-        self.custody.relock()
+        """First thing in a child; ``role`` is ``worker`` or ``admin``. Raises KmsError."""
+        for backend in self.backends.values():
+            backend.after_fork()
+        self.store.after_fork()
+        self.capabilities.after_fork()
+        self.bus.after_fork()
+        self.audit.after_fork()
+        _log.debug("process_started", role=role)
 
     def missing(self) -> list[str]:
         """What keeps the service from being ready, in words; empty when nothing does."""
-        return []
+        missing = self.bus.missing()
+        for backend in self.backends.values():
+            missing += backend.missing()
+        if not self.audit.writable():
+            missing.append("audit: the log cannot be written")
+        if not self.capability_registry.state.roots:
+            missing.append("capability: there is no root key yet")
+        return missing
 
     def key_counts(self) -> Mapping[tuple[str, str], int]:
         """Keys by (state, algorithm)."""
-        return {}
+        self.store.refresh()
+        return self.store.count()
 
     def destroy_due(self) -> None:
         """Destroys what is past its window."""
+        self.service.destroy_due(int(time.time()))
 
     def publish(self, event: str, fields: Mapping[str, str | int]) -> None:
         """An event of the server itself."""
+        self.bus.publish(event, fields)
 
     def close(self) -> None:
-        """Gives the data directory back."""
-        self.custody.wipe()
+        """In the arbiter, last: gives the data directory back and wipes the root key."""
+        self._opened.close()
 
 
 def create_app(settings: Settings) -> Application:
     """Composes the service. Raises :class:`ronkms.errors.StartError`."""
     return Application(settings)
+
+
+def _open_audit_log(settings: Settings, arena: Arena, directory: Path) -> AuditLog:
+    try:
+        log = AuditLog.open(arena, str(directory), settings.audit_segment_bytes)
+    except AuditDamaged as error:
+        raise IntegrityError(
+            f"audit: {error}; keep the directory as evidence, see ronctl audit verify"
+        ) from None
+    except AuditWriteError as error:
+        raise StartError(f"audit: {error}") from None
+    if log.recovered_bytes:
+        _log.warning("audit_tail_quarantined", bytes=log.recovered_bytes, directory=str(directory))
+    return log
 
 
 def _make_arena(settings: Settings) -> Arena:
@@ -75,9 +193,3 @@ def _make_arena(settings: Settings) -> Arena:
         gauges=list(GAUGES),
         generations=list(GENERATIONS),
     )
-
-
-def _bare(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-    body = environ["wsgi.input"].read()
-    start_response("200 OK", [("Content-Length", str(len(body)))])
-    return [body]

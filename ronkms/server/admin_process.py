@@ -47,9 +47,10 @@ class AdminProcess:
         from ronkms.server.readiness import Readiness
 
         _catch_signals()
-        readiness = Readiness(self._application.missing, self._board, on_change=self._tell)
+        application = self._application
+        readiness = Readiness(application.missing, self._board, on_change=self._tell)
         server = self._http(readiness)
-        AdminSocket(self._application).serve_in_thread()
+        AdminSocket(application).serve_in_thread()
         chores = Chores(self._chores(readiness))
         chores.start()
         server.run()
