@@ -4,21 +4,73 @@ use pyo3::create_exception;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 
-create_exception!(ronkms_native, NativeError, PyException, "Base of every error raised by the native core.");
-create_exception!(ronkms_native, InputError, NativeError, "An argument is outside its documented range.");
-create_exception!(ronkms_native, SealError, NativeError, "The seal cannot be opened: wrong secret or damaged seal.");
-create_exception!(ronkms_native, DamagedRecord, NativeError, "A sealed record does not authenticate under its identity.");
-create_exception!(ronkms_native, KeyMaterialError, NativeError, "Bytes that are not an acceptable key of the algorithm.");
-create_exception!(ronkms_native, UnwrapError, NativeError, "A ciphertext does not authenticate.");
-create_exception!(ronkms_native, CustodyFull, NativeError, "The locked region has no room for another key.");
-create_exception!(ronkms_native, ArenaError, NativeError, "The arena is damaged, of another layout, or out of slots.");
-create_exception!(ronkms_native, AuditWriteError, NativeError, "The audit log cannot be written or synced.");
-create_exception!(ronkms_native, AuditDamaged, NativeError, "The audit log on disk is not what was written.");
+create_exception!(
+    ronkms_native,
+    NativeError,
+    PyException,
+    "Base of every error raised by the native core."
+);
+create_exception!(
+    ronkms_native,
+    InputError,
+    NativeError,
+    "An argument is outside its documented range."
+);
+create_exception!(
+    ronkms_native,
+    SealError,
+    NativeError,
+    "The seal cannot be opened: wrong secret or damaged seal."
+);
+create_exception!(
+    ronkms_native,
+    DamagedRecord,
+    NativeError,
+    "A sealed record does not authenticate under its identity."
+);
+create_exception!(
+    ronkms_native,
+    KeyMaterialError,
+    NativeError,
+    "Bytes that are not an acceptable key of the algorithm."
+);
+create_exception!(
+    ronkms_native,
+    UnwrapError,
+    NativeError,
+    "A ciphertext does not authenticate."
+);
+create_exception!(
+    ronkms_native,
+    CustodyFull,
+    NativeError,
+    "The locked region has no room for another key."
+);
+create_exception!(
+    ronkms_native,
+    ArenaError,
+    NativeError,
+    "The arena is damaged, of another layout, or out of slots."
+);
+create_exception!(
+    ronkms_native,
+    AuditWriteError,
+    NativeError,
+    "The audit log cannot be written or synced."
+);
+create_exception!(
+    ronkms_native,
+    AuditDamaged,
+    NativeError,
+    "The audit log on disk is not what was written."
+);
 
 /// Every failure of the core crates on its way to Python.
 pub enum Failure {
     /// From the arena crate.
     Arena(ronkms_arena::Error),
+    /// From the custody crate.
+    Custody(ronkms_custody::CustodyError),
 }
 
 /// What binding methods return.
@@ -37,16 +89,40 @@ impl From<ronkms_arena::Error> for Failure {
     }
 }
 
+impl From<ronkms_custody::CustodyError> for Failure {
+    fn from(error: ronkms_custody::CustodyError) -> Self {
+        Self::Custody(error)
+    }
+}
+
 impl From<Failure> for PyErr {
     fn from(failure: Failure) -> Self {
-        let Failure::Arena(error) = failure;
-        let message = error.to_string();
-        match error {
-            ronkms_arena::Error::Input(_) => InputError::new_err(message),
-            ronkms_arena::Error::Arena(_) => ArenaError::new_err(message),
-            ronkms_arena::Error::AuditWrite(_) => AuditWriteError::new_err(message),
-            ronkms_arena::Error::AuditDamaged(_) => AuditDamaged::new_err(message),
+        match failure {
+            Failure::Arena(error) => from_arena(&error),
+            Failure::Custody(error) => from_custody(&error),
         }
+    }
+}
+
+fn from_arena(error: &ronkms_arena::Error) -> PyErr {
+    let message = error.to_string();
+    match error {
+        ronkms_arena::Error::Input(_) => InputError::new_err(message),
+        ronkms_arena::Error::Arena(_) => ArenaError::new_err(message),
+        ronkms_arena::Error::AuditWrite(_) => AuditWriteError::new_err(message),
+        ronkms_arena::Error::AuditDamaged(_) => AuditDamaged::new_err(message),
+    }
+}
+
+fn from_custody(error: &ronkms_custody::CustodyError) -> PyErr {
+    let message = error.to_string();
+    match error {
+        ronkms_custody::CustodyError::Input(_) => InputError::new_err(message),
+        ronkms_custody::CustodyError::Seal(_) => SealError::new_err(message),
+        ronkms_custody::CustodyError::DamagedRecord(_) => DamagedRecord::new_err(message),
+        ronkms_custody::CustodyError::KeyMaterial(_) => KeyMaterialError::new_err(message),
+        ronkms_custody::CustodyError::Unwrap(_) => UnwrapError::new_err(message),
+        ronkms_custody::CustodyError::Full(_) => CustodyFull::new_err(message),
     }
 }
 
