@@ -22,7 +22,8 @@ _SECRET_FIELD: Final = re.compile(
     r"(^|_)(token|authorization|passphrase|password|pin|seed|secret|private_key|plaintext|bearer)$"
 )
 _BEARER: Final = re.compile(r"(?i)\b(bearer\s+)[A-Za-z0-9._~+/=-]+")
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+"""Line feeds are left to the renderers, which both escape them."""
 _FIRST_FIELDS: Final = ("time", "level", "service", "event")
 
 Event = MutableMapping[str, Any]
