@@ -45,7 +45,7 @@ class _Batch(Generic[_Work, _Result]):
     def _describe(self, call: Call, names: set[tuple[str, int, str]]) -> None:
         call.items = self._size
         call.key_id, call.key_version, call.alg = names.pop() if len(names) == 1 else ("", 0, "")
-        inputs = [work.given.message_digest() or work.given.data for _, work in self.work]
+        inputs = [work.digest for _, work in self.work]
         call.input = sha256(b"".join(len(each).to_bytes(4, "big") + each for each in inputs)).digest()
 
     def close(self, call: Call) -> list[_Result | KmsError]:

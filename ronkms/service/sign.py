@@ -19,6 +19,8 @@ class Prepared(msgspec.Struct, frozen=True, gc=False):
     key: Key
     version: KeyVersion
     given: CryptoInput
+    digest: bytes
+    """What identifies the input: SHA-256 of the message, or the other digest or mu itself."""
     cost: int
 
 
@@ -33,19 +35,20 @@ class Signing:
         """Raises BadRequest, TooLarge, Unauthenticated, Denied, NotFound, KeyDisabled, Saturated,
         TenantOverShare, BackendUnavailable."""
         prepared = self.prepare(call, key_id, given)
-        call.input = given.message_digest() or given.data
         self._gate.top_up(call, prepared.cost)
         return self.finish(prepared)
 
     def prepare(self, call: Call, key_id: str, given: CryptoInput) -> Prepared:
         """Everything before the cryptography but the permit."""
         given.check_sizes()
-        key = self._access.find_usable(call, key_id, Usage.SIGN, given.message_digest())
+        digest = given.message_digest()
+        call.input = digest or given.data
+        key = self._access.find_usable(call, key_id, Usage.SIGN, digest)
         version = key.newest_enabled()
         row = ALGORITHMS[version.alg]
         call.alg, call.key_version = version.alg, version.number
         given.require_fit(row, key.policy)
-        return Prepared(key, version, given, row.cost_private)
+        return Prepared(key, version, given, call.input, row.cost_private)
 
     def finish(self, prepared: Prepared) -> Signature:
         """The cryptography of one request."""

@@ -42,7 +42,6 @@ class Verifying:
 
         Raises KeyDisabled (disabled meanwhile), BadRequest (unacceptable inline key), Saturated,
         TenantOverShare."""
-        call.input = check.given.message_digest() or check.given.data
         misses = self.advance(check, 1)
         if misses:
             self._gate.top_up(call, self.cost(check))

@@ -35,17 +35,20 @@ class Candidate:
 class Check:
     """One verification under way: what was decided, and the candidates tried so far."""
 
-    __slots__ = ("given", "key", "mode", "signature", "tried", "untried", "used")
+    __slots__ = ("digest", "given", "key", "mode", "signature", "tried", "untried", "used")
 
     def __init__(
         self,
         given: CryptoInput,
+        digest: bytes,
         signature: bytes,
         mode: VerifyMode,
         key: Key | None,
         untried: Iterator[Candidate],
     ) -> None:
         self.given = given
+        self.digest = digest
+        """What identifies the input: SHA-256 of the message, or the other digest or mu itself."""
         self.signature = signature
         self.mode = mode
         self.key = key
@@ -74,6 +77,7 @@ class Candidates:
         given.check_sizes()
         generation, mode = self._policy_now(call)
         digest = given.message_digest()
+        call.input = digest or given.data
         key = self._access.find_usable(call, key_id, Usage.SIGN, digest)
         if key_version is None:
             newest = key.newest_enabled()
@@ -94,12 +98,12 @@ class Candidates:
             generation.to_bytes(8, "big"),
             key.epoch.to_bytes(8, "big"),
         ]
-        suffix = _input_parts(given, digest, signature)
+        suffix = _input_parts(given, call.input, signature)
         untried = (
             self._candidate(prefix, suffix, version.alg, version.public, version.number)
             for version in versions
         )
-        return Check(given, signature, mode, key, untried)
+        return Check(given, call.input, signature, mode, key, untried)
 
     def of_inline(self, call: Call, alg: str, public: bytes, given: CryptoInput, signature: bytes) -> Check:
         """The public key that the request brings. Raises as :meth:`of_key`, but for the stored key."""
@@ -107,11 +111,12 @@ class Candidates:
         generation, mode = self._policy_now(call)
         call.alg = alg
         digest = given.message_digest()
+        call.input = digest or given.data
         self._access.require_any(call, alg, digest)
         self._require_fit(alg, given, mode)
         prefix = [call.tenant_bytes, mode.encode(), generation.to_bytes(8, "big"), bytes(8)]
-        candidate = self._candidate(prefix, _input_parts(given, digest, signature), alg, public, 0)
-        return Check(given, signature, mode, None, iter((candidate,)))
+        candidate = self._candidate(prefix, _input_parts(given, call.input, signature), alg, public, 0)
+        return Check(given, call.input, signature, mode, None, iter((candidate,)))
 
     def _policy_now(self, call: Call) -> tuple[int, VerifyMode]:
         # The generation first: a verdict under the newer mode then never gets the older generation's tag.
@@ -143,5 +148,4 @@ class Candidates:
 
 
 def _input_parts(given: CryptoInput, digest: bytes, signature: bytes) -> list[bytes]:
-    identity = digest if given.kind == "message" else given.data
-    return [given.kind.encode(), given.signature_format.encode(), given.context, identity, signature]
+    return [given.kind.encode(), given.signature_format.encode(), given.context, digest, signature]

@@ -1,0 +1,285 @@
+"""Refusals: who sees which status, what is counted and recorded, and what was not touched."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ronkms.api.app import create_wsgi
+from ronkms.domain.operation import Operation, Outcome
+from tests.fakes.api import FakeApi
+from tests.fakes.capabilities import ADMIN
+
+SIGN = {"key_id": "k", "message": ""}
+CORR_ID = re.compile(r"[0-9a-f]{32}")
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> FakeApi:
+    return FakeApi(tmp_path)
+
+
+class Untouchable(io.RawIOBase):
+    """A body that must not be read."""
+
+    def read(self, size: int = -1) -> bytes:
+        raise AssertionError("the body was read")
+
+
+def raw_call(api: FakeApi, path: str, token: str | None, length: int) -> tuple[str, dict[str, str], bytes]:
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": "POST",
+        "PATH_INFO": path,
+        "QUERY_STRING": "",
+        "CONTENT_TYPE": "application/json",
+        "CONTENT_LENGTH": str(length),
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "80",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "wsgi.url_scheme": "http",
+        "wsgi.input": Untouchable(),
+        "wsgi.errors": io.StringIO(),
+    }
+    if token is not None:
+        environ["HTTP_AUTHORIZATION"] = f"Bearer {token}"
+    seen: list[Any] = []
+
+    def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+        seen[:] = [status, dict(headers)]
+
+    body = b"".join(create_wsgi(api.service, api.arena)(environ, start))
+    return seen[0], {name.lower(): value for name, value in seen[1].items()}, body
+
+
+@pytest.mark.parametrize("path", ["/v1/kms/sign", "/v1/kms/wrap"])
+@pytest.mark.parametrize(
+    ("token", "status"),
+    [(None, "401"), ("forged", "401"), ("default;read;*", "403"), (ADMIN, "503")],
+)
+def test_cheap_refusals_do_not_read_the_body(
+    tmp_path: Path, path: str, token: str | None, status: str
+) -> None:
+    api = FakeApi(tmp_path, inflight_sign=1)
+    held = api.arena.admit(0, b"someone", 1)
+    assert held >= 0
+    line, headers, body = raw_call(api, path, token, 100)
+    assert line.startswith(status)
+    assert headers["content-type"] == "application/problem+json"
+    assert json.loads(body)["status"] == int(status)
+    assert "connection" not in headers, "a small body is skipped, the connection lives on"
+    _, headers, _ = raw_call(api, path, token, 1_000_000)
+    assert headers["connection"] == "close"
+
+
+def test_unauthenticated_is_counted_and_not_recorded(api: FakeApi) -> None:
+    refused = api.post("sign", SIGN, token=None)
+    assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
+    for header in ("", "Basic AAAA", "Bearer", "Bearer ", "Bearer x"):
+        assert api.post("sign", SIGN, token=None, headers={"Authorization": header}).status_code == 401
+    assert api.audit.records == []
+    assert api.counter("rejected_total|unauthenticated") == 6
+    assert api.counter("http_requests_total|401") == 6
+
+
+def test_denied_before_and_after_the_body(api: FakeApi) -> None:
+    api.create("Ed25519", "k")
+    api.audit.records.clear()
+    assert api.post("sign", SIGN, token="default;verify;*").status_code == 403
+    assert api.post("sign", SIGN, token="default;sign;other").status_code == 403
+    first, second = api.audit.records
+    assert first["outcome"] is second["outcome"] is Outcome.DENIED
+    assert first["code"] == second["code"] == "denied"
+    assert (first["key_id"], second["key_id"]) == ("", "k")
+    assert second["detail"] == "key does not match"
+    assert api.counter("rejected_total|denied") == 2
+
+
+def test_existence_shows_only_to_those_with_rights(api: FakeApi) -> None:
+    api.create("Ed25519", "k")
+    token = "default;sign,read,state,rotate;other-*"
+    for method, path, takes_body in (
+        ("POST", "sign", True),
+        ("GET", "keys/{}", False),
+        ("POST", "keys/{}/disable", False),
+        ("POST", "rotate", True),
+    ):
+        there, gone = (
+            api.call(
+                method,
+                "/v1/kms/" + path.format(key_id),
+                {"key_id": key_id, **({"message": ""} if path == "sign" else {})} if takes_body else None,
+                token=token,
+            ).json
+            for key_id in ("k", "nope")
+        )
+        assert there["status"] == 403
+        assert {**there, "corr_id": ""} == {**gone, "corr_id": ""}
+
+
+def test_a_foreign_tenants_key_does_not_exist(api: FakeApi) -> None:
+    api.create("Ed25519", "k")
+    foreign = api.post("sign", SIGN, token="other;sign;*")
+    assert (foreign.status_code, foreign.json["code"]) == (404, "not_found")
+
+
+def test_saturated_is_counted_and_not_recorded(tmp_path: Path) -> None:
+    api = FakeApi(tmp_path, inflight_sign=8)
+    api.create("Ed25519", "k")
+    records = len(api.audit.records)
+    held = [api.arena.admit(0, b"someone", 4), api.arena.admit(0, b"another", 4)]
+    assert min(held) >= 0
+    refused = api.post("sign", SIGN)
+    assert (refused.status_code, refused.headers["retry-after"]) in ((503, "1"), (429, "1"))
+    assert api.counter("rejected_total|backpressure") == 1
+    assert len(api.audit.records) == records
+    for permit in held:
+        api.arena.release(permit)
+    assert api.post("sign", SIGN).status_code == 200
+
+
+def test_the_permit_grows_before_any_cryptography(tmp_path: Path) -> None:
+    api = FakeApi(tmp_path, inflight_sign=16)
+    api.create("Ed25519", "cheap")
+    api.create("ML-DSA-87", "dear")
+    permits = [api.arena.admit(0, b"someone", 7), api.arena.admit(0, b"another", 7)]
+    assert min(permits) >= 0
+    assert api.post("sign", {"key_id": "cheap", "message": ""}).status_code == 200
+    refused = api.post("sign", {"key_id": "dear", "message": ""})
+    assert refused.status_code in (429, 503)
+    assert api.arena.snapshot().inflight["sign"][0] == 14
+
+
+def test_verify_only(tmp_path: Path) -> None:
+    api = FakeApi(tmp_path, verify_only=True)
+    refused = api.post("sign", SIGN)
+    assert (refused.status_code, refused.json["code"]) == (503, "backend_unavailable")
+    assert api.get("keys").status_code == 200
+    assert api.post("verify", {**SIGN, "signature": ""}).status_code == 404
+
+
+def test_pq_only_excludes_classical_algorithms(tmp_path: Path) -> None:
+    api = FakeApi(tmp_path, verify_mode="pq_only")
+    api.create("Ed25519", "k")
+    refused = api.post("verify", {**SIGN, "signature": ""})
+    assert (refused.status_code, refused.json["code"]) == (422, "pq_policy")
+    batch = api.post("verify", {"items": [{**SIGN, "signature": ""}]}).json["items"]
+    assert (batch[0]["status"], batch[0]["error"]["code"]) == (422, "pq_policy")
+    assert api.counter("kms_reject_total|pq_policy") == 2
+    api.create("ML-DSA-44", "pq")
+    signature = api.post("sign", {"key_id": "pq", "message": ""}).json["signature"]
+    answer = api.post("verify", {"key_id": "pq", "message": "", "signature": signature}).json
+    assert (answer["valid"], answer["mode"]) == (True, "pq_only")
+
+
+def test_a_damaged_record_isolates_its_key(api: FakeApi) -> None:
+    api.create("Ed25519", "k")
+    api.create("Ed25519", "well")
+    api.store.damage("default", "k")
+    refused = api.post("sign", SIGN)
+    assert (refused.status_code, refused.json["code"]) == (503, "backend_unavailable")
+    assert "default/k/1" in refused.json["detail"]
+    assert api.post("sign", {"key_id": "well", "message": ""}).status_code == 200
+    assert api.get("keys/k").json["damaged"] is True
+
+
+def test_a_key_disabled_during_the_signature_gives_none(api: FakeApi) -> None:
+    api.create("Ed25519", "k")
+    refreshes = []
+
+    def disable_at_the_second() -> None:
+        refreshes.append(1)
+        if len(refreshes) == 2:
+            api.store.on_refresh = None
+            api.store.set_state("default", "k", api.store.get("default", "k").state.DISABLED)
+
+    api.store.on_refresh = disable_at_the_second
+    refused = api.post("sign", SIGN)
+    assert len(refreshes) == 2
+    assert (refused.status_code, refused.json["code"]) == (409, "key_disabled")
+
+
+def test_a_capability_revoked_during_the_body_is_refused(api: FakeApi) -> None:
+    api.create("Ed25519", "k")
+    api.capabilities.revoked.add("default")
+    assert api.post("sign", SIGN).status_code == 401
+    assert api.audit.records[-1]["outcome"] is Outcome.DENIED
+
+
+@pytest.mark.parametrize("corr_id", ["abc", "A.b_c-9", "x" * 64])
+def test_correlation_id_comes_back(api: FakeApi, corr_id: str) -> None:
+    for path, token in (("sign", ADMIN), ("sign", None), ("wrap", None), ("nope", None)):
+        result = api.post(path, SIGN, token=token, headers={"X-Correlation-ID": corr_id})
+        assert result.headers["x-correlation-id"] == corr_id
+        if result.status_code >= 400:
+            assert result.json["corr_id"] == corr_id
+    assert api.audit.records[-1]["corr_id"] == corr_id
+
+
+@pytest.mark.parametrize("corr_id", ["", "x" * 65, "a b", "a\tb", "é", "a/b"])
+def test_malformed_correlation_ids_are_replaced(api: FakeApi, corr_id: str) -> None:
+    result = api.post("sign", SIGN, token=None, headers={"X-Correlation-ID": corr_id})
+    assert CORR_ID.fullmatch(result.headers["x-correlation-id"])
+
+
+def test_every_answer_has_the_security_headers(api: FakeApi) -> None:
+    for result in (
+        api.post("sign", SIGN),
+        api.post("sign", SIGN, token=None),
+        api.get("keys"),
+        api.get("nope"),
+        api.call("PUT", "/v1/kms/sign"),
+    ):
+        assert result.headers["cache-control"] == "no-store"
+        assert result.headers["x-content-type-options"] == "nosniff"
+
+
+def test_methods(api: FakeApi) -> None:
+    for method, path, allowed in (
+        ("GET", "/v1/kms/sign", {"OPTIONS", "POST"}),
+        ("PUT", "/v1/kms/keys", {"GET", "OPTIONS", "POST"}),
+        ("DELETE", "/v1/kms/keys/k", {"GET", "OPTIONS"}),
+        ("PATCH", "/v1/kms/keys/import", {"OPTIONS", "POST"}),
+    ):
+        refused = api.call(method, path)
+        assert (refused.status_code, refused.json["code"]) == (405, "method_not_allowed")
+        assert set(refused.headers["allow"].split(", ")) == allowed
+
+
+def test_an_unexpected_error_is_hidden_recorded_and_logged(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.create("Ed25519", "k")
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("the secret is 42")
+
+    monkeypatch.setattr(api.backend, "warm", broken)
+    for path, body in (("sign", SIGN), ("wrap", {"key_id": "w", "plaintext": "AAAA"})):
+        if path == "wrap":
+            api.create("AES-256-GCM", "w")
+        result = api.post(path, body)
+        assert (result.status_code, result.json["code"]) == (500, "internal")
+        assert "42" not in result.text
+        record = api.audit.records[-1]
+        assert (record["outcome"], record["code"]) == (Outcome.ERROR, "internal")
+        assert result.json["corr_id"] in capsys.readouterr().out
+    assert api.arena.snapshot().inflight["sign"][0] == 0
+
+
+def test_operations_are_observed(api: FakeApi) -> None:
+    api.create("Ed25519", "k")
+    api.post("sign", SIGN)
+    api.post("sign", {**SIGN, "key_id": "nope"})
+    api.post("verify", {**SIGN, "signature": ""})
+    counted = {(op, outcome): count for _, op, outcome, count in api.arena.snapshot().ops}
+    assert counted == {
+        (Operation.CREATE, Outcome.OK): 1,
+        (Operation.SIGN, Outcome.OK): 1,
+        (Operation.SIGN, Outcome.REJECTED): 1,
+        (Operation.VERIFY, Outcome.INVALID): 1,
+    }
