@@ -105,8 +105,6 @@ class Application:
             policy=PqPolicy(settings.pq_verify_mode),
             default_backend=settings.backend,
             import_directory=directory / "keystore" / "import",
-            max_inflight_sign=settings.max_inflight_sign,
-            max_inflight_verify=settings.max_inflight_verify,
             verify_only=settings.verify_only,
         )
         self.wsgi: Entry = create_wsgi(self.service, self.arena)

@@ -48,16 +48,11 @@ class Gate:
         capabilities: CapabilityVerifier,
         audit: AuditTrail,
         verify_only: bool,
-        limits: tuple[int, int],
     ) -> None:
-        """``limits``: the inflight caps of signing and of verifying, in cost units."""
         self._arena = arena
         self._capabilities = capabilities
         self._audit = audit
         self._verify_only = verify_only
-        self._most = {
-            op: max(1, limits[ADMISSION_VERIFY if op in _PUBLIC else ADMISSION_SIGN] // 4) for op in Operation
-        }
 
     def perform(
         self,
@@ -103,15 +98,14 @@ class Gate:
     def top_up(self, call: Call, cost: int) -> None:
         """Lets the permit grow to ``cost`` units, before any cryptography.
 
-        A batch counts for a quarter of the capacity at most: it could never be admitted otherwise.
-        Raises Saturated, TenantOverShare.
+        The arena counts a permit for a quarter of the capacity at most: a large batch could never be
+        admitted otherwise. Raises Saturated, TenantOverShare.
         """
-        wanted = min(cost, self._most[call.op])
-        if wanted > call.cost:
-            granted = self._arena.top_up(call.permit, wanted - call.cost)
+        if cost > call.cost:
+            granted = self._arena.top_up(call.permit, cost - call.cost)
             if granted < 0:
                 raise _shed(granted)
-            call.cost = wanted
+            call.cost = cost
 
     def _admit(self, call: Call) -> None:
         if self._verify_only and call.op not in _PUBLIC:

@@ -45,18 +45,15 @@ class KmsService:
         policy: PqPolicy,
         default_backend: str,
         import_directory: Path,
-        max_inflight_sign: int,
-        max_inflight_verify: int,
         verify_only: bool = False,
     ) -> None:
         """``default_backend``: of new keys. ``import_directory``: for one-time import keys, made when
-        needed, on the disk of the key store. The caps are the arena's, in cost units."""
+        needed, on the disk of the key store."""
         self.gate = Gate(
             arena=arena,
             capabilities=capabilities,
             audit=audit,
             verify_only=verify_only,
-            limits=(max_inflight_sign, max_inflight_verify),
         )
         access = KeyAccess(store=store, backends=backends, capabilities=capabilities)
         journaling = Journaling(audit=audit, bus=bus)

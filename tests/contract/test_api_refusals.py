@@ -65,8 +65,7 @@ def test_cheap_refusals_do_not_read_the_body(
     tmp_path: Path, path: str, token: str | None, status: str
 ) -> None:
     api = FakeApi(tmp_path, inflight_sign=1)
-    held = api.arena.admit(0, b"someone", 1)
-    assert held >= 0
+    fill(api, b"default", 0)
     line, headers, body = raw_call(api, path, token, 100)
     assert line.startswith(status)
     assert headers["content-type"] == "application/problem+json"
@@ -127,16 +126,25 @@ def test_a_foreign_tenants_key_does_not_exist(api: FakeApi) -> None:
     assert (foreign.status_code, foreign.json["code"]) == (404, "not_found")
 
 
+def fill(api: FakeApi, tenant: bytes, leave: int) -> list[int]:
+    """Holds permits of signing until ``leave`` units are free."""
+    used, limit = api.arena.snapshot().inflight["sign"]
+    permits = [api.arena.admit(0, tenant, 1) for _ in range(limit - used - leave)]
+    assert min(permits) >= 0
+    return permits
+
+
 def test_saturated_is_counted_and_not_recorded(tmp_path: Path) -> None:
     api = FakeApi(tmp_path, inflight_sign=8)
     api.create("Ed25519", "k")
     records = len(api.audit.records)
-    held = [api.arena.admit(0, b"someone", 4), api.arena.admit(0, b"another", 4)]
-    assert min(held) >= 0
+    held = fill(api, b"default", 0)
     refused = api.post("sign", SIGN)
-    assert (refused.status_code, refused.headers["retry-after"]) in ((503, "1"), (429, "1"))
+    assert (refused.status_code, refused.json["code"]) == (503, "saturated")
+    assert refused.headers["retry-after"] == "1"
     assert api.counter("rejected_total|backpressure") == 1
     assert len(api.audit.records) == records
+    assert ("default", Operation.SIGN, Outcome.SHED, 1) in api.arena.snapshot().ops
     for permit in held:
         api.arena.release(permit)
     assert api.post("sign", SIGN).status_code == 200
@@ -146,11 +154,10 @@ def test_the_permit_grows_before_any_cryptography(tmp_path: Path) -> None:
     api = FakeApi(tmp_path, inflight_sign=16)
     api.create("Ed25519", "cheap")
     api.create("ML-DSA-87", "dear")
-    permits = [api.arena.admit(0, b"someone", 7), api.arena.admit(0, b"another", 7)]
-    assert min(permits) >= 0
+    fill(api, b"default", 2)
     assert api.post("sign", {"key_id": "cheap", "message": ""}).status_code == 200
-    refused = api.post("sign", {"key_id": "dear", "message": ""})
-    assert refused.status_code in (429, 503)
+    assert api.post("sign", {"key_id": "dear", "message": ""}).status_code == 503
+    assert api.post("sign", {"items": [{"key_id": "cheap", "message": ""}] * 3}).status_code == 503
     assert api.arena.snapshot().inflight["sign"][0] == 14
 
 

@@ -77,8 +77,6 @@ class FakeApi:
             policy=PqPolicy(verify_mode),
             default_backend="file",
             import_directory=self.import_directory,
-            max_inflight_sign=inflight_sign,
-            max_inflight_verify=inflight_verify,
             verify_only=verify_only,
         )
         self.client = falcon.testing.TestClient(create_wsgi(self.service, self.arena))
