@@ -1,0 +1,175 @@
+"""How a worker treats connections: bounded waits, shedding, lingering, malformed HTTP."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.integration.raw_http import RawConnection
+from tests.server_process import ServerProcess
+
+PATH = "/v1/kms/keys"
+KEY = json.dumps({"key_id": "k", "alg": "Ed25519", "usage": "sign"}).encode()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    env = {
+        "KMS_WORKERS": "1",
+        "KMS_THREADS": "2",
+        "KMS_KEEPALIVE_MS": "700",
+        "KMS_REQUEST_TIMEOUT_MS": "1500",
+        "KMS_QUEUE_DEADLINE_MS": "200",
+    }
+    with ServerProcess(tmp_path_factory.mktemp("connections") / "data", env) as running:
+        yield running
+
+
+def _metrics(server: ServerProcess) -> dict[str, float]:
+    with urllib.request.urlopen(f"{server.admin_url}/metrics", timeout=5) as answer:
+        lines = answer.read().decode().splitlines()
+    return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if line[0] != "#"}
+
+
+def test_a_connection_serves_many_requests(server: ServerProcess) -> None:
+    with RawConnection(server.api_url) as connection:
+        for _ in range(20):
+            reply = connection.request("GET", PATH, server.token)
+            assert (reply.status, reply.headers["connection"]) == (200, "keep-alive")
+
+
+def test_pipelined_requests_are_answered_in_order(server: ServerProcess) -> None:
+    with RawConnection(server.api_url) as connection:
+        for _ in range(3):
+            connection.send_head("GET", PATH, server.token)
+        assert [connection.reply().status for _ in range(3)] == [200, 200, 200]
+
+
+def test_an_idle_connection_is_closed_after_keepalive(server: ServerProcess) -> None:
+    with RawConnection(server.api_url) as used, RawConnection(server.api_url) as fresh:
+        used.request("GET", PATH, server.token)
+        began = time.monotonic()
+        assert used.closed_by_server()
+        assert fresh.closed_by_server()
+        assert 0.3 < time.monotonic() - began < 4.0
+
+
+def test_silent_connections_take_no_thread(server: ServerProcess) -> None:
+    with ExitStack() as stack:
+        for _ in range(30):
+            stack.enter_context(RawConnection(server.api_url))
+        connection = stack.enter_context(RawConnection(server.api_url))
+        began = time.monotonic()
+        assert connection.request("GET", PATH, server.token).status == 200
+        assert time.monotonic() - began < 0.5
+
+
+def test_a_client_that_does_not_close_holds_nobody_up(server: ServerProcess) -> None:
+    with ExitStack() as stack:
+        for _ in range(10):
+            lingering = stack.enter_context(RawConnection(server.api_url))
+            assert lingering.send(b"nonsense\r\n\r\n").reply().headers["connection"] == "close"
+        connection = stack.enter_context(RawConnection(server.api_url))
+        began = time.monotonic()
+        assert connection.request("GET", PATH, server.token).status == 200
+        assert time.monotonic() - began < 0.5
+
+
+def test_a_slow_sender_is_cut(server: ServerProcess) -> None:
+    with RawConnection(server.api_url) as header, RawConnection(server.api_url) as body:
+        header.send(b"POST /v1/kms/sign HTTP/1.1\r\nHost: k")
+        body.send_head("POST", PATH, server.token, len(KEY)).send(KEY[:5])
+        began = time.monotonic()
+        assert header.closed_by_server()
+        body.sock.settimeout(5)
+        assert 1.0 < time.monotonic() - began < 4.0
+    with RawConnection(server.api_url) as connection:
+        assert connection.request("GET", PATH, server.token).status == 200
+
+
+def test_a_request_past_its_deadline_is_shed_without_work(server: ServerProcess) -> None:
+    before = _metrics(server)
+    with ExitStack() as stack:
+        for _ in range(2):
+            holder = stack.enter_context(RawConnection(server.api_url))
+            holder.send_head("POST", PATH, server.token, len(KEY))
+        time.sleep(0.1)
+        late = stack.enter_context(RawConnection(server.api_url))
+        late.send_head("GET", PATH, server.token)
+        reply = late.reply()
+    assert reply.status == 503
+    assert reply.headers["retry-after"] == "1"
+    assert reply.headers["connection"] == "close"
+    assert reply.headers["content-type"] == "application/problem+json"
+    assert reply.json()["code"] == "saturated"
+    assert reply.headers["x-correlation-id"] == reply.json()["corr_id"]
+    after = _metrics(server)
+    for name in (
+        'rejected_total{reason="backpressure"}',
+        'http_requests_total{code="503",service="ron-kms"}',
+    ):
+        assert after[name] == before[name] + 1
+
+
+def test_health_and_metrics_answer_while_all_threads_are_held(server: ServerProcess) -> None:
+    with ExitStack() as stack:
+        for _ in range(12):
+            holder = stack.enter_context(RawConnection(server.api_url))
+            holder.send_head("POST", PATH, server.token, len(KEY))
+        for path in ("healthz", "readyz", "metrics") * 3:
+            began = time.monotonic()
+            with urllib.request.urlopen(f"{server.admin_url}/{path}", timeout=5) as answer:
+                answer.read()
+            assert time.monotonic() - began < 0.25
+    time.sleep(1.6)
+
+
+MALFORMED = [
+    (b"nonsense\r\n\r\n", 400),
+    (b"GET / HTTP/9.9\r\n\r\n", 505),
+    (b"GET / HTTP/1.1\r\nHost: k\r\nBad Header: 1\r\n\r\n", 400),
+    (b"GET / HTTP/1.1\r\nHost: k\r\n folded\r\n\r\n", 400),
+    (b"GET / HTTP/1.1\r\nHost: k\r\nContent-Length: -1\r\n\r\n", 400),
+    (b"GET / HTTP/1.1\r\nHost: k\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+    (b"GET / HTTP/1.1\r\nHost: k\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
+    (b"GET /" + b"a" * 3000 + b" HTTP/1.1\r\nHost: k\r\n\r\n", 414),
+    (b"GET / HTTP/1.1\r\nHost: k\r\nX: " + b"a" * 10000 + b"\r\n\r\n", 431),
+    (b"GET / HTTP/1.1\r\n" + b"".join(b"X%d: 1\r\n" % number for number in range(100)) + b"\r\n", 431),
+    (b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03\r\n\r\n", 400),
+]
+
+
+@pytest.mark.parametrize(("request_bytes", "status"), MALFORMED)
+def test_malformed_http(server: ServerProcess, request_bytes: bytes, status: int) -> None:
+    before = _metrics(server)['rejected_total{reason="malformed"}']
+    with RawConnection(server.api_url) as connection:
+        reply = connection.send(request_bytes).reply()
+        assert reply.status == status
+        assert reply.headers["server"] == "ron-kms"
+        assert reply.headers["content-type"] == "application/problem+json"
+        problem = reply.json()
+        assert (problem["status"], problem["code"]) == (status, "bad_request")
+        assert "aaaa" not in reply.body.decode()
+    assert _metrics(server)['rejected_total{reason="malformed"}'] == before + 1
+
+
+def test_admin_http_refuses_what_it_does_not_serve(server: ServerProcess, tmp_path: Path) -> None:
+    for method, path, status in (("GET", "/", 404), ("POST", "/healthz", 405), ("GET", "/docs", 404)):
+        with RawConnection(server.admin_url) as connection:
+            reply = connection.send(f"{method} {path} HTTP/1.1\r\nHost: k\r\n\r\n".encode()).reply()
+        assert reply.status == status
+
+
+def test_openmetrics_by_accept(server: ServerProcess) -> None:
+    request = urllib.request.Request(
+        f"{server.admin_url}/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"}
+    )
+    with urllib.request.urlopen(request, timeout=5) as answer:
+        assert answer.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
+        assert answer.read().endswith(b"# EOF\n")
