@@ -51,8 +51,10 @@ class PqPolicy:
 
     def accepts(self, mode: VerifyMode, row: Algorithm, verdicts: tuple[bool, ...]) -> bool:
         """Whether the signature counts as valid, from one verdict a component; never without verdicts."""
+        if not verdicts:
+            return False
         if mode is VerifyMode.AND:
-            return bool(verdicts) and all(verdicts)
+            return all(verdicts)
         if mode is VerifyMode.OR:
             return any(verdicts)
         counted = [

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from ronkms.api.app import create_wsgi
 from ronkms.domain.operation import Operation, Outcome
@@ -257,24 +258,26 @@ def test_methods(api: FakeApi) -> None:
         assert set(refused.headers["allow"].split(", ")) == allowed
 
 
+@pytest.mark.parametrize(
+    ("path", "body"), [("sign", SIGN), ("wrap", {"key_id": "w", "plaintext": "AAAA"})], ids=["hot", "routed"]
+)
 def test_an_unexpected_error_is_hidden_recorded_and_logged(
-    api: FakeApi, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch, path: str, body: dict[str, str]
 ) -> None:
     api.create("Ed25519", "k")
+    api.create("AES-256-GCM", "w")
 
     def broken(*_: object) -> None:
-        raise RuntimeError("the secret is 42")
+        raise RuntimeError("the secret is xyzzy")
 
     monkeypatch.setattr(api.backend, "warm", broken)
-    for path, body in (("sign", SIGN), ("wrap", {"key_id": "w", "plaintext": "AAAA"})):
-        if path == "wrap":
-            api.create("AES-256-GCM", "w")
+    with structlog.testing.capture_logs() as logs:
         result = api.post(path, body)
-        assert (result.status_code, result.json["code"]) == (500, "internal")
-        assert "42" not in result.text
-        record = api.audit.records[-1]
-        assert (record["outcome"], record["code"]) == (Outcome.ERROR, "internal")
-        assert result.json["corr_id"] in capsys.readouterr().out
+    assert (result.status_code, result.json["code"]) == (500, "internal")
+    assert "xyzzy" not in result.text
+    record = api.audit.records[-1]
+    assert (record["outcome"], record["code"]) == (Outcome.ERROR, "internal")
+    assert [(line["event"], line["corr_id"]) for line in logs] == [("request_failed", result.json["corr_id"])]
     assert api.arena.snapshot().inflight["sign"][0] == 0
 
 

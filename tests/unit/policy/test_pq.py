@@ -1,0 +1,53 @@
+"""Which signatures count under which verify mode."""
+
+from __future__ import annotations
+
+import pytest
+
+from ronkms.domain.algorithm import ALGORITHMS
+from ronkms.errors import PqPolicyRejected
+from ronkms.policy.pq import PqPolicy, VerifyMode
+
+ED25519 = ALGORITHMS["Ed25519"]
+ML_DSA = ALGORITHMS["ML-DSA-65"]
+HYBRID = ALGORITHMS["MLDSA65-Ed25519-SHA512"]
+OR, AND, PQ_ONLY = VerifyMode
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "accepted_by"),
+    [
+        ((True, True), {OR, AND, PQ_ONLY}),
+        ((True, False), {OR, PQ_ONLY}),
+        ((False, True), {OR}),
+        ((False, False), set()),
+    ],
+)
+def test_a_hybrid_counts_its_components(verdicts: tuple[bool, bool], accepted_by: set[VerifyMode]) -> None:
+    policy = PqPolicy("and")
+    assert {mode for mode in VerifyMode if policy.accepts(mode, HYBRID, verdicts)} == accepted_by
+
+
+@pytest.mark.parametrize("mode", list(VerifyMode))
+def test_no_mode_accepts_without_verdicts(mode: VerifyMode) -> None:
+    assert PqPolicy(mode).accepts(mode, ML_DSA, ()) is False
+
+
+def test_pq_only_excludes_what_is_purely_classical() -> None:
+    policy = PqPolicy("pq_only")
+    mode = policy.verify_mode("anyone")
+    for row in (ML_DSA, HYBRID):
+        policy.require(mode, row)
+    with pytest.raises(PqPolicyRejected, match="pq_only"):
+        policy.require(mode, ED25519)
+    assert policy.accepts(mode, ED25519, (True,)) is False
+
+
+@pytest.mark.parametrize("mode", [OR, AND])
+@pytest.mark.parametrize("alg", [row.name for row in ALGORITHMS.values() if row.components])
+def test_the_other_modes_exclude_nothing(mode: VerifyMode, alg: str) -> None:
+    policy = PqPolicy(mode)
+    policy.require(mode, ALGORITHMS[alg])
+    everything = tuple(True for _ in ALGORITHMS[alg].components)
+    assert policy.accepts(mode, ALGORITHMS[alg], everything)
+    assert not policy.accepts(mode, ALGORITHMS[alg], tuple(not each for each in everything))
