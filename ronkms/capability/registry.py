@@ -41,6 +41,7 @@ class CapabilityRegistry:
     def append(self, entry: Entry) -> None:
         """Durable and published to all processes on return. Raises BackendUnavailable, IntegrityError."""
         with self._journal.exclusive():
+            self.state.check(entry)
             self._journal.append(encode(entry))
 
     def after_fork(self) -> None:

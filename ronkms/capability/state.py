@@ -86,24 +86,33 @@ class CapabilityState:
     def apply(self, seq: int, entry: bytes) -> None:
         """Applies the journal's entry number ``seq``. Raises :class:`IntegrityError` if it does not fit."""
         try:
-            self._apply(_decoder.decode(entry))
+            decoded = _decoder.decode(entry)
         except msgspec.MsgspecError as error:
             raise IntegrityError(f"capability journal: entry {seq} is of an unknown form ({error})") from None
+        self.check(decoded)
+        self._apply(decoded)
         self.revision += 1
 
-    def _apply(self, entry: Entry) -> None:
+    def check(self, entry: Entry) -> None:
+        """Raises :class:`IntegrityError` if ``entry`` cannot follow. To be asked before it is written."""
         match entry:
             case RootAdded():
                 if entry.number <= self.newest or len(entry.public) != 32:
                     raise IntegrityError(f"capability journal: root {entry.number} follows {self.newest}")
+            case RootRetired() | RootWithdrawn():
+                if entry.number not in self.roots:
+                    raise IntegrityError(f"capability journal: root {entry.number} is not in use")
+
+    def _apply(self, entry: Entry) -> None:
+        match entry:
+            case RootAdded():
                 root = Root(entry.number, entry.public, entry.sealed, entry.at)
                 self.roots = {**self.roots, entry.number: root}
                 self.newest = entry.number
             case RootRetired():
-                root = self._root(entry.number)
-                self.roots = {**self.roots, entry.number: msgspec.structs.replace(root, until=entry.until)}
+                root = msgspec.structs.replace(self.roots[entry.number], until=entry.until)
+                self.roots = {**self.roots, entry.number: root}
             case RootWithdrawn():
-                self._root(entry.number)
                 self.roots = {number: root for number, root in self.roots.items() if number != entry.number}
                 oldest = min(self.roots, default=self.newest + 1)
                 self.revoked = {key: value for key, value in self.revoked.items() if value.root >= oldest}
@@ -130,12 +139,6 @@ class CapabilityState:
     def is_revoked(self, ids: tuple[str, ...]) -> bool:
         """True if one of a token's block ids (``revocation_id``) is revoked."""
         return any(block in self.revoked for block in ids)
-
-    def _root(self, number: int) -> Root:
-        try:
-            return self.roots[number]
-        except KeyError:
-            raise IntegrityError(f"capability journal: root {number} is not in use") from None
 
 
 def revocation_id(signature_hex: str) -> str:

@@ -90,10 +90,6 @@ class BiscuitVerifier:
         """See ``capability.protocol.CapabilityVerifier``."""
         self._registry.after_fork()
 
-    def missing(self) -> list[str]:
-        """What keeps tokens from being good, for readiness; empty when nothing does."""
-        return [] if self._state.roots else ["capability root"]
-
     def _verify(self, token: str, name: bytes) -> VerifiedToken:
         revision = self._state.revision
         failed = self._failed.get(name)

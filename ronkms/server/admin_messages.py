@@ -1,0 +1,156 @@
+"""What goes over the admin socket: one JSON line asks, one answers (docs/formats/admin-socket.md)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta
+
+from ronkms.domain.operation import Operation
+
+VERSION: Final = 1
+SOCKET: Final = "admin.sock"
+MAX_LINE: Final = 1 << 16
+"""Bytes of a request or an answer, newline included."""
+TIMEOUT_SECONDS: Final = 10.0
+
+_MAX_NAMES: Final = 64
+
+CorrId = Annotated[str, Meta(max_length=64, pattern=r"^[A-Za-z0-9._-]*$")]
+Name = Annotated[str, Meta(max_length=128)]
+
+
+class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``op`` names an operation of ``admin_operations``; ``args`` is one of the ``...Arguments``."""
+
+    v: int
+    op: Name
+    args: msgspec.Raw = msgspec.Raw(b"{}")
+    corr_id: CorrId = ""
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """``code`` as in the HTTP API."""
+
+    code: str
+    message: str
+
+
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """``result`` or ``error``."""
+
+    v: int
+    result: Any = None
+    error: Fault | None = None
+
+
+class NoArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """For operations that take nothing."""
+
+
+class MintArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A right for each of ``ops`` on each of ``keys`` (patterns); ``ttl`` in seconds."""
+
+    tenant: Name
+    ops: Annotated[list[Operation], Meta(min_length=1, max_length=_MAX_NAMES)]
+    ttl: int
+    keys: Annotated[list[Name], Meta(min_length=1, max_length=_MAX_NAMES)] = ["*"]
+
+
+class RevokeArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``id``: 32 or more hex digits, a block's revocation id or its beginning."""
+
+    id: Name
+
+
+class RotateArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``overlap`` in seconds: how long tokens of the roots before are good."""
+
+    overlap: int
+
+
+class WithdrawArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``root``: its number."""
+
+    root: int
+
+
+class SweepArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``all``: drop every entry, not the expired alone."""
+
+    all: bool = False
+
+
+class Status(msgspec.Struct, frozen=True):
+    """Where the server is and how it stands. ``api`` is host:port; ``missing`` as in ``/readyz``."""
+
+    version: str
+    pid: int
+    api: str
+    metrics: str
+    tls: bool
+    missing: list[str]
+    capability_root: int
+
+
+class MintedToken(msgspec.Struct, frozen=True):
+    """``expires_at`` in Unix seconds."""
+
+    token: str
+    token_id: str
+    expires_at: int
+
+
+class RevokedBlock(msgspec.Struct, frozen=True):
+    """A revocation in force; ``at`` in Unix seconds."""
+
+    id: str
+    at: int
+
+
+class RevokedBlocks(msgspec.Struct, frozen=True):
+    """The newest revocations, newest first; ``count`` is how many there are."""
+
+    count: int
+    revoked: list[RevokedBlock]
+
+
+class CapabilityRoot(msgspec.Struct, frozen=True):
+    """``public``: hex, 32 bytes Ed25519. ``until``: end of a retired root's tokens, Unix seconds."""
+
+    number: int
+    public: str
+    created_at: int
+    until: int | None
+
+
+class CapabilityRoots(msgspec.Struct, frozen=True):
+    """The roots in use; the newest mints."""
+
+    roots: list[CapabilityRoot]
+
+
+class RootNumber(msgspec.Struct, frozen=True):
+    """A root's number."""
+
+    root: int
+
+
+class ConfigText(msgspec.Struct, frozen=True):
+    """The settings in force as TOML."""
+
+    toml: str
+
+
+class Swept(msgspec.Struct, frozen=True):
+    """How many cache entries were dropped."""
+
+    dropped: int
+
+
+class AuditHead(msgspec.Struct, frozen=True):
+    """The audit log's end: an anchor for ``ronctl audit verify``."""
+
+    records: int
+    leaf: str

@@ -1,0 +1,199 @@
+"""The operations behind the admin socket. Who may ask was decided before (``admin_socket``).
+
+An operation that changes something writes an audit intent first, on disk, and its outcome before the
+answer; one that reads writes one record. ``status`` and ``audit.head`` write none, so that a server whose
+audit log cannot be written can still say so.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from itertools import islice
+from typing import Any, Final, NamedTuple, Protocol
+
+import msgspec
+from ronkms_native import Arena
+
+from ronkms import __version__
+from ronkms.capability.mint import CapabilityMint
+from ronkms.capability.registry import CapabilityRegistry
+from ronkms.config.render import render_toml
+from ronkms.config.settings import Settings
+from ronkms.domain.operation import Operation, Outcome
+from ronkms.errors import BadRequest, KmsError, NotFound, RequestError
+from ronkms.server import admin_messages as messages
+
+MAX_LISTED: Final = 500
+
+
+class AuditTrailWithHead(Protocol):
+    """``ronkms.audit.log.AuditLogTrail``."""
+
+    @property
+    def head(self) -> tuple[int, str]: ...
+
+    def record(
+        self,
+        *,
+        op: Operation,
+        outcome: Outcome,
+        tenant: str,
+        token_id: str,
+        corr_id: str,
+        code: str = "",
+        detail: str = "",
+        phase: str = "",
+    ) -> int: ...
+
+
+class AdminContext(Protocol):
+    """What the operations need of ``ronkms.app.Application``."""
+
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def arena(self) -> Arena: ...
+    @property
+    def audit(self) -> AuditTrailWithHead: ...
+    @property
+    def capability_registry(self) -> CapabilityRegistry: ...
+
+    def missing(self) -> list[str]: ...
+
+
+class _Operation(NamedTuple):
+    arguments: type[msgspec.Struct]
+    run: Callable[[Any], msgspec.Struct]
+    changes: bool = False
+    audited: bool = True
+
+
+class AdminOperations:
+    """Runs one request at a time for a peer whose identity is known."""
+
+    def __init__(self, context: AdminContext, mint: CapabilityMint) -> None:
+        self._context = context
+        self._mint = mint
+        self._operations = {
+            "status": _Operation(messages.NoArguments, self._status, audited=False),
+            "audit.head": _Operation(messages.NoArguments, self._audit_head, audited=False),
+            "config.get": _Operation(messages.NoArguments, self._config),
+            "cap.mint": _Operation(messages.MintArguments, self._mint_token, changes=True),
+            "cap.revoke": _Operation(messages.RevokeArguments, self._revoke, changes=True),
+            "cap.revoked": _Operation(messages.NoArguments, self._revoked),
+            "cap.roots": _Operation(messages.NoArguments, self._roots),
+            "cap.rotate": _Operation(messages.RotateArguments, self._rotate, changes=True),
+            "cap.withdraw": _Operation(messages.WithdrawArguments, self._withdraw, changes=True),
+            "cache.sweep": _Operation(messages.SweepArguments, self._sweep, changes=True),
+        }
+
+    def run(self, uid: int, request: messages.Request) -> msgspec.Struct:
+        """The result. Raises :class:`KmsError`: malformed, refused, or not possible now."""
+        operation = self._operations.get(request.op)
+        if operation is None:
+            raise NotFound(f"no admin operation {request.op}; this server has {', '.join(self._operations)}")
+        try:
+            arguments = msgspec.json.decode(request.args, type=operation.arguments)
+        except msgspec.MsgspecError as error:
+            raise BadRequest(f"{request.op}: {error}") from None
+        if not operation.audited:
+            return operation.run(arguments)
+        record = _Record(self._context.audit, uid, request, arguments)
+        if operation.changes:
+            record.write(Outcome.OK, phase="intent")
+        phase = "outcome" if operation.changes else ""
+        try:
+            result = operation.run(arguments)
+        except KmsError as error:
+            outcome = Outcome.REJECTED if isinstance(error, RequestError) else Outcome.ERROR
+            record.write(outcome, code=error.code, phase=phase)
+            raise
+        record.write(Outcome.OK, phase=phase, result=result)
+        return result
+
+    def _status(self, _: messages.NoArguments) -> messages.Status:
+        settings = self._context.settings
+        self._context.capability_registry.refresh()
+        return messages.Status(
+            version=__version__,
+            pid=os.getppid(),
+            api=settings.api_addr,
+            metrics=settings.metrics_addr,
+            tls=settings.tls,
+            missing=self._context.missing(),
+            capability_root=self._context.capability_registry.state.newest,
+        )
+
+    def _audit_head(self, _: messages.NoArguments) -> messages.AuditHead:
+        return messages.AuditHead(*self._context.audit.head)
+
+    def _config(self, _: messages.NoArguments) -> messages.ConfigText:
+        return messages.ConfigText(render_toml(self._context.settings))
+
+    def _mint_token(self, arguments: messages.MintArguments) -> messages.MintedToken:
+        rights = [(operation, key) for operation in arguments.ops for key in arguments.keys]
+        return messages.MintedToken(*self._mint.mint(arguments.tenant, rights, arguments.ttl))
+
+    def _revoke(self, arguments: messages.RevokeArguments) -> messages.RevokedBlock:
+        revoked = self._mint.revoke(arguments.id)
+        return messages.RevokedBlock(revoked, self._context.capability_registry.state.revoked[revoked].at)
+
+    def _revoked(self, _: messages.NoArguments) -> messages.RevokedBlocks:
+        self._context.capability_registry.refresh()
+        revoked = self._context.capability_registry.state.revoked
+        newest = islice(reversed(revoked.values()), MAX_LISTED)
+        return messages.RevokedBlocks(len(revoked), [messages.RevokedBlock(one.id, one.at) for one in newest])
+
+    def _roots(self, _: messages.NoArguments) -> messages.CapabilityRoots:
+        self._context.capability_registry.refresh()
+        roots = self._context.capability_registry.state.roots.values()
+        return messages.CapabilityRoots(
+            [
+                messages.CapabilityRoot(root.number, root.public.hex(), root.created_at, root.until)
+                for root in roots
+            ]
+        )
+
+    def _rotate(self, arguments: messages.RotateArguments) -> messages.RootNumber:
+        return messages.RootNumber(self._mint.rotate(arguments.overlap))
+
+    def _withdraw(self, arguments: messages.WithdrawArguments) -> messages.RootNumber:
+        self._mint.withdraw(arguments.root)
+        return messages.RootNumber(arguments.root)
+
+    def _sweep(self, arguments: messages.SweepArguments) -> messages.Swept:
+        return messages.Swept(self._context.arena.cache_sweep(arguments.all))
+
+
+class _Record:
+    """The audit records of one request."""
+
+    def __init__(
+        self, audit: AuditTrailWithHead, uid: int, request: messages.Request, arguments: msgspec.Struct
+    ) -> None:
+        self._audit = audit
+        self._principal = f"uid:{uid}"
+        self._corr_id = request.corr_id or secrets.token_hex(16)
+        self._op = request.op
+        self._arguments = arguments
+
+    def write(
+        self, outcome: Outcome, *, phase: str, code: str = "", result: msgspec.Struct | None = None
+    ) -> None:
+        """Raises AuditUnavailable."""
+        arguments = self._arguments
+        detail = f"{self._op} {msgspec.json.encode(arguments).decode()}"
+        if isinstance(result, messages.MintedToken):
+            detail = f"{self._op} token_id={result.token_id} {detail.partition(' ')[2]}"
+        self._audit.record(
+            op=Operation.ADMIN,
+            outcome=outcome,
+            tenant=arguments.tenant if isinstance(arguments, messages.MintArguments) else "",
+            token_id=self._principal,
+            corr_id=self._corr_id,
+            code=code,
+            detail=detail,
+            phase=phase,
+        )
