@@ -32,7 +32,7 @@ from ronkms.errors import BadRequest
 __all__ = ["jwk_from_public", "pem_from_public", "public_from_jwk", "thumbprint"]
 
 MAX_MEMBERS: Final = 32
-MAX_BYTES: Final = 32 * 1024
+MAX_BYTES: Final = 16 * 1024
 """Of the JWK as compact JSON; room for a certificate chain (``x5c``), which is ignored."""
 
 PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv", "seed"})
@@ -40,6 +40,8 @@ PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k",
 
 MIN_RSA_BITS: Final = 2048
 MAX_RSA_BITS: Final = 4096
+MIN_RSA_EXPONENT: Final = 2**16 + 1
+"""FIPS 186-5 section 5.1: an odd exponent above 2^16."""
 MAX_RSA_EXPONENT_BYTES: Final = 8
 
 _CURVES: Final[Mapping[str, tuple[str, EllipticCurve, int]]] = MappingProxyType(
@@ -176,10 +178,12 @@ def _from_rsa(jwk: Mapping[str, object]) -> tuple[str, bytes]:
     exponent = _decode_uint(jwk, "e", MAX_RSA_EXPONENT_BYTES)
     if not MIN_RSA_BITS <= modulus.bit_length() <= MAX_RSA_BITS:
         raise BadRequest(f"n must have {MIN_RSA_BITS} to {MAX_RSA_BITS} bits", field="/n")
+    if exponent < MIN_RSA_EXPONENT or exponent % 2 == 0:
+        raise BadRequest(f"e must be odd and at least {MIN_RSA_EXPONENT}", field="/e")
     try:
         key = RSAPublicNumbers(exponent, modulus).public_key()
     except ValueError:
-        raise BadRequest("n must be odd and e must be odd and at least 3", field="/e") from None
+        raise BadRequest("n must be odd", field="/n") from None
     return "PS256", key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 

@@ -138,7 +138,10 @@ def test_ecdsa_rfc6979(api: ApiClient, curve: str) -> None:
 
 def test_rsa_pss_with_another_salt_length(api: ApiClient) -> None:
     """The package has PSS with SHA-256 only with salts of 0, 10 and 20 bytes; PS256 asks for 32."""
-    check(api, pyca.pss_other_salt(), (0, 114))
+    cases = list(pyca.pss_other_salt())
+    small = {case.name: "FIPS 186-5 asks for e above 2^16" for case in cases if len(str(case.jwk["e"])) < 4}
+    assert len(small) == 67
+    check(api, cases, (0, 114), small)
 
 
 @pytest.mark.parametrize("alg", ["ML-DSA-44", "ML-DSA-65", "ML-DSA-87"])

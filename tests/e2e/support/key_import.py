@@ -13,6 +13,7 @@ from tests.e2e.support.import_wrapping import RSA_OAEP_AES_KWP, import_body, rsa
 HPKE = "HPKE-X-Wing-HKDF-SHA256-AES-256-GCM"
 HPKE_INFO = b"ron-kms import v1"
 MLKEM768_PUBLIC = 1184
+WRAPPING = ("AES-256-GCM", "AES-KWP", "X-Wing")
 
 
 def wrap(mechanism: str, public_key: bytes, material: bytes) -> bytes:
@@ -36,4 +37,5 @@ def import_key(api: ApiClient, alg: str, material: bytes, *, key_id: str, mechan
     """Asks for a one-time wrapping key and imports ``material`` under ``key_id``."""
     params = api.ok("/v1/kms/keys/import/params", {"mechanism": mechanism})
     wrapped = wrap(mechanism, base64.b64decode(params["public_key"]), material)
-    return api.post("/v1/kms/keys/import", import_body(params, wrapped, alg=alg, key_id=key_id))
+    usage = "wrap" if alg in WRAPPING else "sign"
+    return api.post("/v1/kms/keys/import", import_body(params, wrapped, alg=alg, usage=usage, key_id=key_id))
