@@ -176,14 +176,11 @@ def _from_rsa(jwk: Mapping[str, object]) -> tuple[str, bytes]:
     _check_alg(jwk, "PS256")
     modulus = _decode_uint(jwk, "n", MAX_RSA_BITS // 8)
     exponent = _decode_uint(jwk, "e", MAX_RSA_EXPONENT_BYTES)
-    if not MIN_RSA_BITS <= modulus.bit_length() <= MAX_RSA_BITS:
-        raise BadRequest(f"n must have {MIN_RSA_BITS} to {MAX_RSA_BITS} bits", field="/n")
+    if not MIN_RSA_BITS <= modulus.bit_length() <= MAX_RSA_BITS or modulus % 2 == 0:
+        raise BadRequest(f"n must be odd and have {MIN_RSA_BITS} to {MAX_RSA_BITS} bits", field="/n")
     if exponent < MIN_RSA_EXPONENT or exponent % 2 == 0:
         raise BadRequest(f"e must be odd and at least {MIN_RSA_EXPONENT}", field="/e")
-    try:
-        key = RSAPublicNumbers(exponent, modulus).public_key()
-    except ValueError:
-        raise BadRequest("n must be odd", field="/n") from None
+    key = RSAPublicNumbers(exponent, modulus).public_key()
     return "PS256", key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
