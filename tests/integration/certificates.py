@@ -58,6 +58,7 @@ class Authority:
         self, subject: x509.Name, public: ec.EllipticCurvePublicKey, *, authority: bool
     ) -> x509.Certificate:
         now = datetime.datetime.now(datetime.UTC)
+        address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
@@ -68,7 +69,7 @@ class Authority:
             .not_valid_after(now + datetime.timedelta(days=1))
             .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
             .add_extension(
-                x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+                x509.SubjectAlternativeName([address]),
                 critical=False,
             )
             .sign(self._key, hashes.SHA256())

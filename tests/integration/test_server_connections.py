@@ -137,7 +137,7 @@ MALFORMED = [
     (b"GET / HTTP/1.1\r\nHost: k\r\n folded\r\n\r\n", 400),
     (b"GET / HTTP/1.1\r\nHost: k\r\nContent-Length: -1\r\n\r\n", 400),
     (b"GET / HTTP/1.1\r\nHost: k\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
-    (b"GET / HTTP/1.1\r\nHost: k\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
+    (b"GET / HTTP/1.1\r\nHost: k\r\nTransfer-Encoding: gzip\r\n\r\n", 400),
     (b"GET /" + b"a" * 3000 + b" HTTP/1.1\r\nHost: k\r\n\r\n", 414),
     (b"GET / HTTP/1.1\r\nHost: k\r\nX: " + b"a" * 10000 + b"\r\n\r\n", 431),
     (b"GET / HTTP/1.1\r\n" + b"".join(b"X%d: 1\r\n" % number for number in range(100)) + b"\r\n", 431),
