@@ -116,6 +116,28 @@ class ServerProcess:
         """The admin capability that ``--dev`` mints."""
         return (self.data_dir / "capability" / "admin.token").read_text().strip()
 
+    def ronctl(self, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Runs ``ronctl`` on the data directory. Raises AssertionError if it fails, unless ``check`` is false."""
+        script = Path(sys.executable).with_name("ronctl")
+        command = [str(script)] if script.exists() else [sys.executable, "-m", "ronkms.cli.ronctl"]
+        done = subprocess.run(
+            [*command, "--data-dir", str(self.data_dir), *args],
+            env=self.env,
+            text=True,
+            capture_output=True,
+            timeout=60,
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(
+                f"ronctl {' '.join(args[:2])}: {done.returncode}\n{done.stdout}{done.stderr}"
+            )
+        return done
+
+    def mint(self, *, op: Sequence[str], key: str = "*", tenant: str = "default", ttl: str = "1h") -> str:
+        """A capability for ``op`` on keys like ``key``, from ``ronctl cap mint``."""
+        ops = [argument for name in op for argument in ("--op", name)]
+        return self.ronctl("cap", "mint", "--tenant", tenant, *ops, "--key", key, "--ttl", ttl).stdout.strip()
+
     def children(self) -> list[int]:
         """Process ids of the admin process and the workers."""
         listed = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()

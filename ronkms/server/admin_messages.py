@@ -55,7 +55,9 @@ class MintArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tenant: Name
     ops: Annotated[list[Operation], Meta(min_length=1, max_length=_MAX_NAMES)]
     ttl: int
-    keys: Annotated[list[Name], Meta(min_length=1, max_length=_MAX_NAMES)] = ["*"]
+    keys: Annotated[list[Name], Meta(min_length=1, max_length=_MAX_NAMES)] = msgspec.field(
+        default_factory=lambda: ["*"]
+    )
 
 
 class RevokeArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
