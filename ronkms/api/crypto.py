@@ -6,11 +6,11 @@ from functools import lru_cache, partial
 from typing import Final
 
 import msgspec
-from msgspec import UNSET, Raw
+from msgspec import UNSET
 
 from ronkms.api.answer import Answer, json_answer
 from ronkms.api.context import Context
-from ronkms.api.decode import decode, decode_one_or_many
+from ronkms.api.decode import decode, decode_crypto, decode_one_or_many
 from ronkms.api.incoming import MAX_BATCH_BODY, Incoming
 from ronkms.api.schemas import (
     DataKeyRequest,
@@ -58,19 +58,19 @@ def verify(context: Context, call: Call, incoming: Incoming) -> Answer:
 
 def wrap(context: Context, call: Call, incoming: Incoming) -> Answer:
     """POST /v1/kms/wrap."""
-    request = decode(_WRAP, incoming.json_body())
+    request = decode_crypto(_WRAP, incoming.json_body())
     return json_answer(context.service.wrapping.wrap(call, request.key_id, request.plaintext, request.aad))
 
 
 def unwrap(context: Context, call: Call, incoming: Incoming) -> Answer:
     """POST /v1/kms/unwrap."""
-    request = decode(_UNWRAP, incoming.json_body())
+    request = decode_crypto(_UNWRAP, incoming.json_body())
     return json_answer(context.service.wrapping.unwrap(call, request.key_id, request.ciphertext, request.aad))
 
 
 def data_key(context: Context, call: Call, incoming: Incoming) -> Answer:
     """POST /v1/kms/datakey."""
-    request = decode(_DATA_KEY, incoming.json_body())
+    request = decode_crypto(_DATA_KEY, incoming.json_body())
     return json_answer(
         context.service.wrapping.data_key(call, request.key_id, request.bytes, request.plaintext, request.aad)
     )
@@ -79,13 +79,14 @@ def data_key(context: Context, call: Call, incoming: Incoming) -> Answer:
 def _input(request: SignRequest | VerifyRequest) -> CryptoInput:
     signature_format = "" if request.signature_format is UNSET else request.signature_format
     if request.mu is not UNSET:
-        if request.message is not UNSET or request.prehashed is not UNSET or request.context:
+        if request.message is not UNSET or request.prehashed is not UNSET or request.context is not UNSET:
             raise BadRequest("mu stands instead of message, prehashed and context", field="/mu")
         return CryptoInput(request.mu, "mu", b"", signature_format)
     if request.message is UNSET:
         raise BadRequest("Object missing required field `message`", field="/message")
     kind = "message" if request.prehashed is UNSET else request.prehashed
-    return CryptoInput(request.message, kind, request.context, signature_format)
+    context = b"" if request.context is UNSET else request.context
+    return CryptoInput(request.message, kind, context, signature_format)
 
 
 def _check(context: Context, call: Call, request: VerifyRequest) -> Check:
@@ -113,7 +114,7 @@ def _public_key(raw: bytes) -> tuple[str, bytes]:
     return public_from_jwk(jwk)
 
 
-def _sign_batch(context: Context, call: Call, items: list[Raw]) -> Answer:
+def _sign_batch(context: Context, call: Call, items: list[bytes]) -> Answer:
     results = context.service.batches.sign(call, [partial(_prepare_sign, context, item) for item in items])
     answers = []
     for result in results:
@@ -125,12 +126,12 @@ def _sign_batch(context: Context, call: Call, items: list[Raw]) -> Answer:
     return json_answer(SignBatchResponse(items=answers))
 
 
-def _prepare_sign(context: Context, item: Raw, call: Call) -> Prepared:
-    request = decode(_SIGN, item)
+def _prepare_sign(context: Context, item: bytes, call: Call) -> Prepared:
+    request = decode_crypto(_SIGN, item)
     return context.service.signing.prepare(call, request.key_id, _input(request))
 
 
-def _verify_batch(context: Context, call: Call, items: list[Raw]) -> Answer:
+def _verify_batch(context: Context, call: Call, items: list[bytes]) -> Answer:
     results = context.service.batches.verify(
         call, [partial(_prepare_verify, context, item) for item in items]
     )
@@ -144,5 +145,5 @@ def _verify_batch(context: Context, call: Call, items: list[Raw]) -> Answer:
     return json_answer(VerifyBatchResponse(items=answers))
 
 
-def _prepare_verify(context: Context, item: Raw, call: Call) -> Check:
-    return _check(context, call, decode(_VERIFY, item))
+def _prepare_verify(context: Context, item: bytes, call: Call) -> Check:
+    return _check(context, call, decode_crypto(_VERIFY, item))

@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from ronkms.api.incoming import MAX_BODY
+from ronkms.api.strict_json import refuse_repeated_members, refuse_stray_bits
 from ronkms.errors import BadRequest, TooLarge
 from ronkms.service.batches import MAX_ITEMS
 
@@ -32,8 +33,21 @@ _ITEMS: Final = msgspec.json.Decoder(_Items)
 _PROBE: Final = msgspec.json.Decoder(_Probe)
 
 
-def decode(decoder: msgspec.json.Decoder[_T], body: bytes | msgspec.Raw) -> _T:
-    """Raises BadRequest: no JSON, or not of the expected shape."""
+def decode(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T:
+    """Raises BadRequest: no JSON, not of the expected shape, or a member stands twice."""
+    value = _decode(decoder, body)
+    refuse_repeated_members(body, value)
+    return value
+
+
+def decode_crypto(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T:
+    """As :meth:`decode`, for bodies whose strings with ``=`` are base64: that must be canonical."""
+    value = decode(decoder, body)
+    refuse_stray_bits(body)
+    return value
+
+
+def _decode(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
@@ -44,12 +58,12 @@ def decode(decoder: msgspec.json.Decoder[_T], body: bytes | msgspec.Raw) -> _T:
         raise BadRequest("the body is nested too deeply") from None
 
 
-def decode_one_or_many(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T | list[msgspec.Raw]:
-    """One request, or the items of a batch.
+def decode_one_or_many(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T | list[bytes]:
+    """One request, or the items of a batch, each to be decoded by ``decode_crypto``.
 
     Raises BadRequest; TooLarge (a single request over 2 MiB, more than 1,000 items)."""
     try:
-        single = decode(decoder, body)
+        single = decode_crypto(decoder, body)
     except BadRequest:
         if not _is_batch(body):
             raise
@@ -57,7 +71,7 @@ def decode_one_or_many(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T | l
         if len(body) > MAX_BODY:
             raise TooLarge(f"the body is over {MAX_BODY} bytes")
         return single
-    items = decode(_ITEMS, body).items
+    items = [bytes(item) for item in _decode(_ITEMS, body).items]
     if len(items) > MAX_ITEMS:
         raise TooLarge(f"items: at most {MAX_ITEMS}")
     if not items:

@@ -42,7 +42,9 @@ class Incoming:
         length = environ.get("CONTENT_LENGTH")
         if not length and "HTTP_TRANSFER_ENCODING" not in environ:
             length = "0"
-        if length == "0" and not required:
+        if length == "0":
+            if required:
+                raise BadRequest("a JSON body is needed")
             return b""
         content_type = environ.get("CONTENT_TYPE", "")
         if content_type != "application/json" and not _is_json(content_type):

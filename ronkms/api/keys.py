@@ -20,6 +20,7 @@ from ronkms.api.schemas import (
     RotateRequest,
     StateRequest,
 )
+from ronkms.domain.key import KEY_ID
 from ronkms.errors import BadRequest
 from ronkms.service.call import Call
 from ronkms.service.key_policy import NewKey
@@ -141,7 +142,10 @@ def _version(incoming: Incoming) -> int | None:
 
 def _paging(incoming: Incoming) -> tuple[str, int]:
     query = incoming.query("after", "limit")
-    return query.get("after", ""), _number(query, "limit") or DEFAULT_PAGE
+    after = query.get("after", "")
+    if after and KEY_ID.fullmatch(after) is None:
+        raise BadRequest("after must be a key_id", field="/after")
+    return after, _number(query, "limit") or DEFAULT_PAGE
 
 
 def _number(query: dict[str, str], name: str) -> int | None:

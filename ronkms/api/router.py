@@ -92,7 +92,7 @@ def create_router(context: Context, arena: Arena, documents: dict[str, Document]
     def answer_problem(
         req: falcon.Request, resp: falcon.Response, error: Exception, params: dict[str, Any]
     ) -> None:
-        problem = context.problems.answer(_translated(error), req.env[CORR_ID])
+        problem = context.problems.answer(_translated(error, req), req.env[CORR_ID])
         resp.status = STATUS_LINE[problem.status]
         resp.content_type = CONTENT_TYPE
         resp.data = problem.body
@@ -105,12 +105,14 @@ def create_router(context: Context, arena: Arena, documents: dict[str, Document]
     return router
 
 
-def _translated(error: Exception) -> Exception:
+def _translated(error: Exception, req: falcon.Request) -> Exception:
     if not isinstance(error, falcon.HTTPError):
         return error
     if isinstance(error, falcon.HTTPMethodNotAllowed):
-        allowed = tuple(sorted(dict(error.headers or {}).get("Allow", "").split(", ")))
-        return MethodNotAllowed(f"this route takes {', '.join(allowed)}", allowed)
+        return _wrong_method(dict(error.headers or {}).get("Allow", "").split(", "))
+    if req.method not in falcon.HTTP_METHODS and req.uri_template is not None:
+        # Falcon answers 400 to methods that it has never heard of.
+        return _wrong_method(route.method for route in ROUTES if route.path == req.uri_template)
     match error.status_code:
         case 404:
             return NotFound("no such route; see /openapi.json")
@@ -122,3 +124,8 @@ def _translated(error: Exception) -> Exception:
             return BadRequest("the request is malformed")
         case _:
             return error
+
+
+def _wrong_method(allowed: Iterable[str]) -> MethodNotAllowed:
+    methods = tuple(sorted({*allowed, "OPTIONS"}))
+    return MethodNotAllowed(f"this route takes {', '.join(methods)}", methods)

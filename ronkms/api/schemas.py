@@ -1,7 +1,7 @@
 """Bodies of requests and answers, as they stand on the wire.
 
-JSON, bytes as base64 (RFC 4648 section 4, padded). Unknown members and wrong types are refused; of a
-repeated member the last counts. Results that are answers as they are come from ``service.results``.
+JSON, bytes as base64 (RFC 4648 section 4, padded). Unknown and repeated members and wrong
+types are refused. Results that are answers as they are come from ``service.results``.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class SignRequest(Request, frozen=True, kw_only=True, gc=False):
     message: Message | UnsetType = UNSET
     mu: Mu | UnsetType = UNSET
     prehashed: Prehashed | UnsetType = UNSET
-    context: Context = b""
+    context: Context | UnsetType = UNSET
     signature_format: SignatureFormat | UnsetType = UNSET
 
 
@@ -125,7 +125,7 @@ class VerifyRequest(Request, frozen=True, kw_only=True):
     message: Message | UnsetType = UNSET
     mu: Mu | UnsetType = UNSET
     prehashed: Prehashed | UnsetType = UNSET
-    context: Context = b""
+    context: Context | UnsetType = UNSET
     signature_format: SignatureFormat | UnsetType = UNSET
 
 

@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from ronkms.errors import BackendUnavailable, NotFound
+from ronkms.errors import BackendUnavailable, BadRequest, NotFound
 from ronkms.journal.durable_file import make_directory, sync_directory, write_new
 
 LIFETIME_SECONDS: Final = 3600
@@ -75,7 +75,8 @@ class ImportTickets:
             raise BackendUnavailable(f"cannot store import params: {error.strerror}") from error
 
     def take(self, import_id: str, tenant: str, now: int) -> Ticket:
-        """The ticket, which nobody can take again. Raises NotFound: unknown, used, expired, foreign."""
+        """The ticket, which nobody can take again. Raises BadRequest (malformed id),
+        NotFound (unknown, used, expired, foreign)."""
         ticket = self._read(import_id)
         if ticket.tenant != tenant or ticket.import_id != import_id or ticket.expires_at <= now:
             raise NotFound(_UNKNOWN)
@@ -103,7 +104,7 @@ class ImportTickets:
 
     def _read(self, import_id: str) -> Ticket:
         if _IMPORT_ID.fullmatch(import_id) is None:
-            raise NotFound(_UNKNOWN)
+            raise BadRequest("import_id must be 32 hex digits", field="/import_id")
         try:
             return msgspec.json.decode((self._directory / import_id).read_bytes(), type=Ticket)
         except FileNotFoundError:

@@ -258,6 +258,13 @@ def test_methods(api: FakeApi) -> None:
         assert set(refused.headers["allow"].split(", ")) == allowed
 
 
+@pytest.mark.filterwarnings("ignore::wsgiref.validate.WSGIWarning")
+def test_unheard_of_methods(api: FakeApi) -> None:
+    refused = api.call("BREW", "/v1/kms/keys")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "GET, OPTIONS, POST")
+    assert api.call("BREW", "/v1/kms/nope").status_code == 404
+
+
 @pytest.mark.parametrize(
     ("path", "body"), [("sign", SIGN), ("wrap", {"key_id": "w", "plaintext": "AAAA"})], ids=["hot", "routed"]
 )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ronkms.api.decode import decode, decode_one_or_many
+from ronkms.api.decode import decode, decode_crypto, decode_one_or_many
 from ronkms.api.incoming import MAX_BODY
 from ronkms.api.schemas import CreateRequest, SignRequest, VerifyRequest
 from ronkms.errors import BadRequest, TooLarge
@@ -66,6 +67,40 @@ def test_deep_nesting_is_refused(depth: int, opening: bytes, closing: bytes) -> 
             decode(decoder, b'{"' + name + b'":' + nested + b"}")
     with pytest.raises(BadRequest):
         decode_one_or_many(SIGN, b'{"items":' + nested + b"}")
+
+
+@pytest.mark.parametrize(
+    ("decoder", "body"),
+    [
+        (SIGN, b'{"key_id":"a","key_id":"b","message":""}'),
+        (SIGN, b'{"key_id":"a","message":"","mess\\u0061ge":""}'),
+        (CREATE, b'{"alg":"Ed25519","usage":"sign","labels":{"a":"1","a":"2"}}'),
+        (VERIFY, b'{"signature":"","message":"","public_key":{"kty":"OKP","x":{"a":1,"a":2}}}'),
+    ],
+)
+def test_repeated_members_are_refused(decoder: msgspec.json.Decoder[object], body: bytes) -> None:
+    with pytest.raises(BadRequest, match="twice"):
+        decode(decoder, body)
+
+
+def test_numbers_of_many_digits_are_refused() -> None:
+    number = b"9" * 100_000
+    for body in (b'{"key_id":' + number + b"}", b'{"signature":"","public_key":{"x":' + number + b"}}"):
+        with pytest.raises(BadRequest):
+            decode(VERIFY, body)
+
+
+@given(st.binary(max_size=40), st.binary(max_size=10))
+def test_canonical_base64_is_taken(message: bytes, context: bytes) -> None:
+    body = {"key_id": "a", "message": b64encode(message).decode(), "context": b64encode(context).decode()}
+    for indent in (None, 1):
+        assert decode_crypto(SIGN, json.dumps(body, indent=indent).encode()).message == message
+
+
+@pytest.mark.parametrize("message", ["aGl=", "aGk==", "aH==", "/+9=", "AB=="])
+def test_stray_bits_are_refused(message: str) -> None:
+    with pytest.raises(BadRequest):
+        decode_crypto(SIGN, json.dumps({"key_id": "a", "message": message}).encode())
 
 
 def test_messages_are_short() -> None:
