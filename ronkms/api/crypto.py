@@ -59,20 +59,24 @@ def verify(context: Context, call: Call, incoming: Incoming) -> Answer:
 def wrap(context: Context, call: Call, incoming: Incoming) -> Answer:
     """POST /v1/kms/wrap."""
     request = decode_crypto(_WRAP, incoming.json_body())
-    return json_answer(context.service.wrapping.wrap(call, request.key_id, request.plaintext, request.aad))
+    return json_answer(context.service.wrapping.wrap(call, request.key_id, request.plaintext, _aad(request)))
 
 
 def unwrap(context: Context, call: Call, incoming: Incoming) -> Answer:
     """POST /v1/kms/unwrap."""
     request = decode_crypto(_UNWRAP, incoming.json_body())
-    return json_answer(context.service.wrapping.unwrap(call, request.key_id, request.ciphertext, request.aad))
+    return json_answer(
+        context.service.wrapping.unwrap(call, request.key_id, request.ciphertext, _aad(request))
+    )
 
 
 def data_key(context: Context, call: Call, incoming: Incoming) -> Answer:
     """POST /v1/kms/datakey."""
     request = decode_crypto(_DATA_KEY, incoming.json_body())
     return json_answer(
-        context.service.wrapping.data_key(call, request.key_id, request.bytes, request.plaintext, request.aad)
+        context.service.wrapping.data_key(
+            call, request.key_id, request.bytes, request.plaintext, _aad(request)
+        )
     )
 
 
@@ -87,6 +91,10 @@ def _input(request: SignRequest | VerifyRequest) -> CryptoInput:
     kind = "message" if request.prehashed is UNSET else request.prehashed
     context = b"" if request.context is UNSET else request.context
     return CryptoInput(request.message, kind, context, signature_format)
+
+
+def _aad(request: WrapRequest | UnwrapRequest | DataKeyRequest) -> bytes:
+    return b"" if request.aad is UNSET else request.aad
 
 
 def _check(context: Context, call: Call, request: VerifyRequest) -> Check:

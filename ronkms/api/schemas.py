@@ -174,7 +174,7 @@ class WrapRequest(Request, frozen=True, kw_only=True, gc=False):
 
     key_id: KeyId
     plaintext: bytes
-    aad: Aad = b""
+    aad: Aad | UnsetType = UNSET
 
 
 class UnwrapRequest(Request, frozen=True, kw_only=True, gc=False):
@@ -182,7 +182,7 @@ class UnwrapRequest(Request, frozen=True, kw_only=True, gc=False):
 
     key_id: KeyId
     ciphertext: bytes
-    aad: Aad = b""
+    aad: Aad | UnsetType = UNSET
 
 
 class DataKeyRequest(Request, frozen=True, kw_only=True, gc=False):
@@ -191,7 +191,7 @@ class DataKeyRequest(Request, frozen=True, kw_only=True, gc=False):
     key_id: KeyId
     bytes: Literal[16, 32, 64] = 32
     plaintext: bool = True
-    aad: Aad = b""
+    aad: Aad | UnsetType = UNSET
 
 
 class KeyPolicy(Request, frozen=True, kw_only=True, gc=False):

@@ -17,7 +17,6 @@ from ronkms.errors import BadRequest
 _LAST_BEFORE_ONE: Final = frozenset(b"AEIMQUYcgkosw048")
 """Sextets whose two low bits are zero: what may stand before a single ``=`` (RFC 4648 section 3.5)."""
 _LAST_BEFORE_TWO: Final = frozenset(b"AQgw")
-_EQUALS: Final = ord("=")
 
 
 def refuse_repeated_members(body: bytes, value: object) -> None:
@@ -41,14 +40,15 @@ def refuse_stray_bits(body: bytes) -> None:
     """Raises BadRequest if a string of ``body`` ends as base64 of another, canonical text would not.
 
     For bodies whose strings with ``=`` are all base64."""
-    end = body.find(b'="')
-    while end > 0:
-        last = body[end - 1]
-        if (body[end - 2] not in _LAST_BEFORE_TWO) if last == _EQUALS else (last not in _LAST_BEFORE_ONE):
+    at = body.find(b"=")
+    while at > 0:
+        end = at + 1 if body[at + 1 : at + 2] == b"=" else at
+        allowed = _LAST_BEFORE_ONE if end == at else _LAST_BEFORE_TWO
+        if body[end + 1 : end + 2] == b'"' and body[at - 1] not in allowed:
             raise BadRequest(
-                "a base64 value has bits beyond its bytes; it is not canonical (RFC 4648 section 3.5)"
+                "a base64 value has bits beyond its bytes: it is not canonical (RFC 4648 section 3.5)"
             )
-        end = body.find(b'="', end + 2)
+        at = body.find(b"=", end + 1)
 
 
 def _unique(pairs: list[tuple[str, object]]) -> None:
