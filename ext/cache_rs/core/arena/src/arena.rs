@@ -130,7 +130,7 @@ impl Arena {
         Owner::unpack(self.owner.load(Ordering::Relaxed))
     }
 
-    fn slots(&self) -> Slots<'_, AtomicU64> {
+    pub(crate) fn slots(&self) -> Slots<'_, AtomicU64> {
         Slots::new(self.region.slice(self.layout.slots_at, self.layout.slots))
     }
 
@@ -194,7 +194,7 @@ impl Arena {
         self.ledger(class).inflight()
     }
 
-    fn ledger(&self, class: usize) -> Ledger<'_> {
+    pub(crate) fn ledger(&self, class: usize) -> Ledger<'_> {
         let slots = self.layout.slots;
         Ledger {
             class,
@@ -208,7 +208,7 @@ impl Arena {
         }
     }
 
-    fn tenants(&self) -> Tenants<'_> {
+    pub(crate) fn tenants(&self) -> Tenants<'_> {
         let layout = &self.layout;
         Tenants {
             keys: self.region.slice(layout.tenant_keys_at, layout.tenants),
@@ -279,7 +279,7 @@ impl Arena {
     }
 
     #[inline]
-    fn cache(&self) -> VerifyCache<'_> {
+    pub(crate) fn cache(&self) -> VerifyCache<'_> {
         let [main, negative] = self.layout.cache_sets;
         let [main_at, negative_at] = self.layout.cache_at;
         VerifyCache {

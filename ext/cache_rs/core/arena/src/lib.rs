@@ -19,6 +19,8 @@ mod region;
 mod robust_mutex;
 pub mod slots;
 mod tag;
+#[cfg(test)]
+mod test_arena;
 mod word;
 
 pub use arena::{Admission, Arena};

@@ -96,6 +96,10 @@ impl Ledger<'_> {
         self.rows.iter().map(|row| &row.units)
     }
 
+    fn surplus(&self) -> impl Iterator<Item = &AtomicU64> {
+        self.rows.iter().map(|row| &row.surplus)
+    }
+
     fn enlarge(&self, grant: Grant, cost: u64, now_ms: u64) -> Result<Grant, Refusal> {
         self.share
             .refresh(self.class, self.tenants.demand, now_ms, SHARE_AGE_MS);
@@ -104,26 +108,27 @@ impl Ledger<'_> {
         let cell = self.tenants.cell(grant.tenant, self.class, self.slot);
         let row = &self.rows[self.slot];
 
+        demand.asked(self.class, window(now_ms));
         let used = pool::add(cell, self.tenants.column(grant.tenant, self.class), cost);
-        demand.note(self.class, window(now_ms), used.min(own_share));
         // An operation dearer than the share would never be admitted but for the second condition.
         if used <= own_share || used == grant.guaranteed + cost {
-            if take(&row.units, self.units(), cost, self.limit).is_ok() {
+            if let Ok(units) = take(&row.units, self.units(), cost, self.limit) {
+                let guaranteed = units.saturating_sub(sum(self.surplus()));
+                self.share.note_guaranteed(window(now_ms), guaranteed);
                 return Ok(Grant {
                     guaranteed: grant.guaranteed + cost,
                     ..grant
                 });
             }
             give_back(cell, cost);
-            // Refused within its share: from now on the whole share is kept free for it.
-            demand.note(self.class, window(now_ms), own_share);
+            demand.claim(self.class, window(now_ms), own_share);
             return Err(Refusal::Saturated);
         }
         give_back(cell, cost);
 
         self.share.refresh(self.class, self.tenants.demand, now_ms, 1);
-        let room = self.limit.saturating_sub(self.share.demanded());
-        if take(&row.surplus, self.rows.iter().map(|row| &row.surplus), cost, room).is_ok() {
+        let room = self.limit.saturating_sub(self.share.reserved());
+        if take(&row.surplus, self.surplus(), cost, room).is_ok() {
             if take(&row.units, self.units(), cost, self.limit).is_ok() {
                 return Ok(Grant {
                     surplus: grant.surplus + cost,

@@ -1,4 +1,4 @@
-//! Fair share: what each tenant asked for lately, and what of the class is kept free for it.
+//! Fair share: what tenants used of their shares lately, and what of the class is kept free for that.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,39 +15,32 @@ pub fn window(now_ms: u64) -> u64 {
     (now_ms / WINDOW_MS) & 0xffff_ffff
 }
 
-/// A tenant's demand per class: `window << 32 | highest in it << 16 | highest in the one before`.
-#[repr(C)]
-pub struct TenantDemand {
-    class: [AtomicU64; CLASSES],
-}
+/// The highest value noted in this window and in the one before:
+/// `window << 32 | highest in it << 16 | highest in the one before`.
+#[repr(transparent)]
+struct Peak(AtomicU64);
 
-// SAFETY: atomics only, 8-byte aligned.
-unsafe impl Shared for TenantDemand {}
-
-impl TenantDemand {
-    /// Units demanded lately; 0 if the tenant did not ask in this window or the one before.
-    pub fn units(&self, class: usize, window: u64) -> u64 {
-        let (current, previous) = rolled(self.class[class].load(Ordering::Relaxed), window);
+impl Peak {
+    fn get(&self, window: u64) -> u64 {
+        let (current, previous) = rolled(self.0.load(Ordering::Relaxed), window);
         current.max(previous)
     }
 
-    /// Records a demand. A lost race costs one observation.
+    /// A lost race costs one observation.
     #[inline]
-    pub fn note(&self, class: usize, window: u64, units: u64) {
-        let word = self.class[class].load(Ordering::Relaxed);
+    fn note(&self, window: u64, value: u64) {
+        let word = self.0.load(Ordering::Relaxed);
         let (current, previous) = rolled(word, window);
-        let new = window << 32 | current.max(units.min(0xffff)) << 16 | previous;
+        let new = window << 32 | current.max(value.min(0xffff)) << 16 | previous;
         if new != word {
-            let _ = self.class[class].compare_exchange(word, new, Ordering::Relaxed, Ordering::Relaxed);
+            let _ = self
+                .0
+                .compare_exchange(word, new, Ordering::Relaxed, Ordering::Relaxed);
         }
     }
 
-    /// Whether the tenant has not asked in any class for `IDLE_WINDOWS`.
-    pub fn is_idle(&self, window: u64) -> bool {
-        self.class.iter().all(|word| {
-            let last = word.load(Ordering::Relaxed) >> 32;
-            window.saturating_sub(last) > IDLE_WINDOWS
-        })
+    fn window(&self) -> u64 {
+        self.0.load(Ordering::Relaxed) >> 32
     }
 }
 
@@ -60,14 +53,45 @@ fn rolled(word: u64, window: u64) -> (u64, u64) {
     }
 }
 
-/// Sums over all tenants of one class, computed now and then.
+/// Per class, whether a tenant asked lately (at least 1) and what it claims (units + 1).
+#[repr(C)]
+pub struct TenantDemand {
+    class: [Peak; CLASSES],
+}
+
+// SAFETY: atomics only, 8-byte aligned.
+unsafe impl Shared for TenantDemand {}
+
+impl TenantDemand {
+    /// Records that the tenant asked.
+    #[inline]
+    pub fn asked(&self, class: usize, window: u64) {
+        self.class[class].note(window, 1);
+    }
+
+    /// Records that the tenant was refused within its share: that share is kept free for it from now on.
+    pub fn claim(&self, class: usize, window: u64, share: u64) {
+        self.class[class].note(window, share + 1);
+    }
+
+    /// Whether the tenant has not asked in any class for `IDLE_WINDOWS`.
+    pub fn is_idle(&self, window: u64) -> bool {
+        self.class
+            .iter()
+            .all(|peak| window.saturating_sub(peak.window()) > IDLE_WINDOWS)
+    }
+}
+
+/// What holds for all tenants of one class.
 #[repr(C, align(64))]
 pub struct ClassShare {
     computed_ms: AtomicU64,
-    /// Sum of demands.
-    demanded: AtomicU64,
+    /// Units to be kept free of surplus.
+    reserved: AtomicU64,
     /// Tenants that asked lately.
     active: AtomicU64,
+    /// Most guaranteed units in flight lately, of all tenants together.
+    guaranteed: Peak,
 }
 
 // SAFETY: atomics and padding only, 64-byte aligned.
@@ -80,11 +104,17 @@ impl ClassShare {
     }
 
     /// Units to be kept free of surplus.
-    pub fn demanded(&self) -> u64 {
-        self.demanded.load(Ordering::Relaxed)
+    pub fn reserved(&self) -> u64 {
+        self.reserved.load(Ordering::Relaxed)
     }
 
-    /// Computes the sums anew if they are older than `age_ms` and nobody else does.
+    /// Records how many guaranteed units are in flight.
+    #[inline]
+    pub fn note_guaranteed(&self, window: u64, units: u64) {
+        self.guaranteed.note(window, units);
+    }
+
+    /// Computes reserve and activity anew if they are older than `age_ms` and nobody else does.
     pub fn refresh(&self, class: usize, demands: &[TenantDemand], now_ms: u64, age_ms: u64) {
         let computed = self.computed_ms.load(Ordering::Relaxed);
         if now_ms.saturating_sub(computed) < age_ms {
@@ -97,13 +127,16 @@ impl ClassShare {
             return;
         }
         let window = window(now_ms);
-        let (mut demanded, mut active) = (0, 0);
+        let (mut claims, mut active) = (0, 0);
         for tenant in demands {
-            let units = tenant.units(class, window);
-            demanded += units;
-            active += u64::from(units > 0);
+            let peak = tenant.class[class].get(window);
+            claims += peak.saturating_sub(1);
+            active += u64::from(peak > 0);
         }
-        self.demanded.store(demanded, Ordering::Relaxed);
+        let peak = self.guaranteed.get(window);
+        // A tenant alone has nobody to keep headroom for.
+        let headroom = if active > 1 { peak / 8 + 1 } else { 0 };
+        self.reserved.store(peak + headroom + claims, Ordering::Relaxed);
         self.active.store(active, Ordering::Relaxed);
     }
 }
