@@ -15,7 +15,7 @@ from ronkms_native import Arena
 
 from ronkms.audit.protocol import AuditTrail
 from ronkms.capability.protocol import CapabilityVerifier
-from ronkms.domain.measure import ALG_INDEX, NO_ALG, OP_INDEX, OUTCOME_INDEX
+from ronkms.domain.measure import ALG_INDEX, NO_ALG, OP_INDEX, OUTCOME_INDEX, VERIFY_MISS
 from ronkms.domain.operation import ADMISSION_SIGN, ADMISSION_VERIFY, Operation, Outcome
 from ronkms.errors import (
     AuditUnavailable,
@@ -86,13 +86,7 @@ class Gate:
         finally:
             if call.permit >= 0:
                 self._arena.release(call.permit)
-            self._arena.observe(
-                OP_INDEX[op],
-                ALG_INDEX[call.alg or NO_ALG],
-                OUTCOME_INDEX[call.outcome],
-                call.tenant_bytes,
-                perf_counter_ns() - started,
-            )
+            self._observe(call, perf_counter_ns() - started)
         return answer
 
     def top_up(self, call: Call, cost: int) -> None:
@@ -106,6 +100,12 @@ class Gate:
             if granted < 0:
                 raise _shed(granted)
             call.cost = cost
+
+    def _observe(self, call: Call, nanoseconds: int) -> None:
+        alg, outcome = ALG_INDEX[call.alg or NO_ALG], OUTCOME_INDEX[call.outcome]
+        self._arena.observe(OP_INDEX[call.op], alg, outcome, call.tenant_bytes, nanoseconds)
+        if call.missed:
+            self._arena.observe(VERIFY_MISS, alg, outcome, call.tenant_bytes, nanoseconds)
 
     def _admit(self, call: Call) -> None:
         if self._verify_only and call.op not in _PUBLIC:

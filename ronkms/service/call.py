@@ -23,6 +23,7 @@ class Call:
         "items",
         "key_id",
         "key_version",
+        "missed",
         "op",
         "outcome",
         "permit",
@@ -46,5 +47,7 @@ class Call:
         self.input = b""
         """What the keyed digest of the audit record is taken over; empty for none."""
         self.items = 0
+        self.missed = False
+        """A verification that the cache did not answer."""
         self.detail = ""
         self.phase = ""

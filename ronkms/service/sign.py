@@ -56,7 +56,8 @@ class Signing:
         signature = self._access.handle(prepared.key, prepared.version).sign(
             given.data, context=given.context, input_kind=given.kind, p1363=given.p1363
         )
-        return self._answer(prepared, signature)
+        self._access.recheck(prepared.key, prepared.version.number)
+        return _answer(prepared, signature)
 
     def finish_alike(self, group: list[Prepared]) -> list[Signature]:
         """Several plain requests for one version and context, spread over all cores."""
@@ -64,13 +65,12 @@ class Signing:
         signatures = self._access.handle(first.key, first.version).sign_batch(
             [prepared.given.data for prepared in group], context=first.given.context
         )
-        return [
-            self._answer(prepared, signature) for prepared, signature in zip(group, signatures, strict=True)
-        ]
+        self._access.recheck(first.key, first.version.number)
+        return [_answer(prepared, signature) for prepared, signature in zip(group, signatures, strict=True)]
 
-    def _answer(self, prepared: Prepared, signature: bytes) -> Signature:
-        version = prepared.version
-        self._access.recheck(prepared.key, version.number)
-        return Signature(
-            signature=signature, alg=version.alg, key_id=prepared.key.key_id, key_version=version.number
-        )
+
+def _answer(prepared: Prepared, signature: bytes) -> Signature:
+    version = prepared.version
+    return Signature(
+        signature=signature, alg=version.alg, key_id=prepared.key.key_id, key_version=version.number
+    )

@@ -44,6 +44,7 @@ class Verifying:
         TenantOverShare."""
         misses = self.advance(check, 1)
         if misses:
+            call.missed = True
             self._gate.top_up(call, self.cost(check))
             self.compute(check, misses[0])
         result = self.conclude(check)
