@@ -17,6 +17,7 @@ import structlog
 from ronkms_native import Arena, AuditDamaged, AuditLog, AuditWriteError, Custody
 
 from ronkms.api.app import create_wsgi
+from ronkms.api.openapi_documents import served_documents
 from ronkms.api.entry import Entry
 from ronkms.audit.log import AuditLogTrail
 from ronkms.backends.protocol import Backend
@@ -107,7 +108,7 @@ class Application:
             import_directory=directory / "keystore" / "import",
             verify_only=settings.verify_only,
         )
-        self.wsgi: Entry = create_wsgi(self.service, self.arena)
+        self.wsgi: Entry = create_wsgi(self.service, self.arena, served_documents())
 
     def _change_signal(self, generation: int) -> ChangeSignal:
         return ChangeSignal(
