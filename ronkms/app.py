@@ -17,8 +17,8 @@ import structlog
 from ronkms_native import Arena, AuditDamaged, AuditLog, AuditWriteError, Custody
 
 from ronkms.api.app import create_wsgi
-from ronkms.api.openapi_documents import served_documents
 from ronkms.api.entry import Entry
+from ronkms.api.openapi_documents import served_documents
 from ronkms.audit.log import AuditLogTrail
 from ronkms.backends.protocol import Backend
 from ronkms.backends.registry import FACTORIES, open_backend

@@ -160,6 +160,9 @@ class _Renderer:
         rows = []
         for name, member in schema["properties"].items():
             need = "" if name in required else " <i>optional</i>"
+            if member is False:
+                rows.append(f'<tr><th><code>{escape(name)}</code></th><td class="bounds">refused</td></tr>')
+                continue
             text = inline(member.get("description", ""))
             rows.append(
                 f"<tr><th><code>{escape(name)}</code>{need}</th><td>{self._kind(member)} {text}</td></tr>"

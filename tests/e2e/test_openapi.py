@@ -111,7 +111,9 @@ def test_routes_and_document_are_the_same() -> None:
     assert EXAMPLES.keys() == {route.name for route in ROUTES} | {"public_key_pem"}
 
 
-@pytest.mark.parametrize(("method", "path", "operation"), operations(), ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(
+    ("method", "path", "operation"), list(operations()), ids=lambda value: str(value)[:40]
+)
 def test_examples_fit_their_schemas(method: str, path: str, operation: dict[str, Any]) -> None:
     bodies = [*operation["responses"].values(), operation.get("requestBody", {})]
     checked = 0

@@ -21,6 +21,7 @@ def document(text: str) -> dict[str, Any]:
             "name": {"type": "string", "maxLength": 3, "description": text},
             "child": {"$ref": "#/components/schemas/Thing"},
             "many": {"type": "array", "items": {"type": "integer"}, "maxItems": 2},
+            "never": False,
             "choice": {"anyOf": [{"const": text}, {"enum": ["a", "b"]}]},
         },
     }
