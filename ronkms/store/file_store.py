@@ -95,8 +95,10 @@ class FileStore:
 
     def refresh(self) -> None:
         """Replays what other processes changed. Raises BackendUnavailable: the journal is damaged."""
-        with _disk():
+        try:
             self._journal.refresh()
+        except (OSError, IntegrityError) as error:
+            raise _unavailable(error) from error
 
     def get(self, tenant: str, key_id: str) -> Key:
         """Raises NotFound."""
@@ -334,9 +336,13 @@ def _disk() -> Iterator[None]:
     """Turns what the disk does at run time into an answer for the caller; the log has the details."""
     try:
         yield
-    except OSError as error:
-        _log.error("keystore_disk_error", error=str(error))
-        raise BackendUnavailable(f"the key store cannot use its disk: {error.strerror}") from error
-    except IntegrityError as error:
+    except (OSError, IntegrityError) as error:
+        raise _unavailable(error) from error
+
+
+def _unavailable(error: OSError | IntegrityError) -> BackendUnavailable:
+    if isinstance(error, IntegrityError):
         _log.critical("keystore_damaged", error=str(error))
-        raise BackendUnavailable("the key store's journal is damaged; the log says where") from error
+        return BackendUnavailable("the key store's journal is damaged; the log says where")
+    _log.error("keystore_disk_error", error=str(error))
+    return BackendUnavailable(f"the key store cannot use its disk: {error.strerror}")
