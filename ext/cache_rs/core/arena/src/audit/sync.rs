@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::futex;
 
 /// Records wait so long for company before they are synced; with the sync itself it stays under 20 ms.
-const GATHER: Duration = Duration::from_millis(10);
+const GATHER: Duration = Duration::from_millis(8);
 /// Longest sleep without work, and so the longest wait for a stop.
 const IDLE: Duration = Duration::from_millis(500);
 /// Longest sleep while another process syncs; bounds the delay if it dies.
@@ -61,13 +61,12 @@ impl Writer {
         let state = self.state();
         loop {
             let stopping = stop.load(Ordering::Acquire);
-            let written = state.head().chain.count;
-            if written > state.durable() {
+            if state.head().chain.count > state.durable() {
                 if !stopping {
                     std::thread::sleep(GATHER);
                 }
                 // An error closes the log for all; each append and each waiter then reports it.
-                if self.sync_to(written).is_err() && !stopping {
+                if self.sync_to(state.head().chain.count).is_err() && !stopping {
                     std::thread::sleep(IDLE);
                 }
             }
