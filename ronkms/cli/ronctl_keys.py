@@ -1,0 +1,199 @@
+"""``ronctl keys``: keys, over the HTTP API."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import click
+
+from ronkms.cli.ronctl_parameters import duration, read_text
+from ronkms.cli.ronctl_parameters import key_id as key_id_type
+from ronkms.cli.ronctl_target import Target, pass_target
+from ronkms.client.http_client import JSON, PEM
+from ronkms.client.import_wrapping import MAX_FILE, MECHANISM, key_material, wrap_for_import
+from ronkms.domain.algorithm import ALGORITHMS, algorithm
+from ronkms.domain.operation import Operation
+from ronkms.errors import BadRequest
+
+_KEYS: Final = "/v1/kms/keys"
+_ALG = click.Choice(list(ALGORITHMS))
+_version_option = click.option("--key-version", type=int, help="One version; else the whole key.")
+
+
+@click.group()
+def keys() -> None:
+    """Keys of a tenant."""
+
+
+@keys.command()
+@click.argument("key_id", type=key_id_type, required=False)
+@click.option("--alg", type=_ALG, required=True, help="The algorithm, for life but for a move to a hybrid.")
+@click.option("--backend", help="Where the key lives; the server's default otherwise.")
+@click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="A label; repeatable.")
+@click.option("--allow-mu", is_flag=True, help="The key signs an external mu (ML-DSA).")
+@pass_target
+def create(
+    target: Target, key_id: str | None, alg: str, backend: str | None, labels: tuple[str, ...], allow_mu: bool
+) -> None:
+    """Makes a key; without KEY_ID its id is made too."""
+    body = _new_key(alg, key_id, backend, labels, allow_mu)
+    _show(target.api([Operation.CREATE], key_id or "*").json("POST", _KEYS, body))
+
+
+@keys.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@pass_target
+def list_keys(target: Target, as_json: bool) -> None:
+    """Lists the tenant's keys in the order of their ids."""
+    client = target.api([Operation.READ])
+    after: str | None = ""
+    while after is not None:
+        page = client.json(
+            "GET", f"{_KEYS}?{urlencode({'limit': 100, 'after': after} if after else {'limit': 100})}"
+        )
+        for key in page["keys"]:
+            if as_json:
+                click.echo(json.dumps(key))
+            else:
+                click.echo(f"{key['key_id']:<32} {key['alg']:<24} {key['usage']:<5} {key['state']}")
+        after = page.get("next")
+
+
+@keys.command()
+@click.argument("key_id", type=key_id_type)
+@pass_target
+def describe(target: Target, key_id: str) -> None:
+    """Shows a key and its versions."""
+    _show(target.api([Operation.READ], key_id).json("GET", f"{_KEYS}/{key_id}"))
+
+
+@keys.command()
+@click.argument("key_id", type=key_id_type)
+@click.option("--format", "form", type=click.Choice(["pem", "jwk"]), default="pem")
+@_version_option
+@pass_target
+def public(target: Target, key_id: str, form: str, key_version: int | None) -> None:
+    """Prints the public key of the newest version, or of one."""
+    query = "" if key_version is None else f"?key_version={key_version}"
+    client = target.api([Operation.READ], key_id)
+    text = client.text(f"{_KEYS}/{key_id}/public{query}", PEM if form == "pem" else JSON)
+    click.echo(text.rstrip("\n"))
+
+
+@keys.command()
+@click.argument("key_id", type=key_id_type)
+@pass_target
+def rotate(target: Target, key_id: str) -> None:
+    """Makes the next version, which signs from now on."""
+    _show(target.api([Operation.ROTATE], key_id).json("POST", f"{_KEYS}/rotate", {"key_id": key_id}))
+
+
+@keys.command()
+@click.argument("key_id", type=key_id_type)
+@_version_option
+@pass_target
+def enable(target: Target, key_id: str, key_version: int | None) -> None:
+    """Enables a disabled key or version."""
+    _change(target, key_id, "enable", key_version)
+
+
+@keys.command()
+@click.argument("key_id", type=key_id_type)
+@_version_option
+@pass_target
+def disable(target: Target, key_id: str, key_version: int | None) -> None:
+    """Disables a key or version: nothing works with it, in any worker, when this returns."""
+    _change(target, key_id, "disable", key_version)
+
+
+@keys.command()
+@click.argument("key_id", type=key_id_type)
+@_version_option
+@click.option("--window", type=duration, help="How long it can be restored, 1m to 365d; 7d by default.")
+@pass_target
+def destroy(target: Target, key_id: str, key_version: int | None, window: int | None) -> None:
+    """Schedules the destruction of a key's or version's material."""
+    _change(target, key_id, "destroy", key_version, window_seconds=window)
+
+
+@keys.command()
+@click.argument("key_id", type=key_id_type)
+@_version_option
+@pass_target
+def restore(target: Target, key_id: str, key_version: int | None) -> None:
+    """Takes a scheduled destruction back; the key is disabled then."""
+    _change(target, key_id, "restore", key_version)
+
+
+@keys.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--alg", type=_ALG, required=True)
+@click.option("--key-id", type=key_id_type, help="The id; made if left out.")
+@click.option("--backend", help="Where the key lives; the server's default otherwise.")
+@click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="A label; repeatable.")
+@click.option("--allow-mu", is_flag=True, help="The key signs an external mu (ML-DSA).")
+@click.option("--new-version", is_flag=True, help="As the next version of a key that exists.")
+@click.option("--passphrase-file", type=click.Path(path_type=Path), help="Opens an encrypted PEM file.")
+@pass_target
+def import_key(
+    target: Target,
+    file: Path,
+    alg: str,
+    key_id: str | None,
+    backend: str | None,
+    labels: tuple[str, ...],
+    allow_mu: bool,
+    new_version: bool,
+    passphrase_file: Path | None,
+) -> None:
+    """Imports the private key in FILE: PKCS#8 (PEM or DER), or raw bytes for AES, X-Wing and composites.
+
+    It is wrapped here, to a one-time key of the service, and leaves this machine in no other form.
+    """
+    with file.open("rb") as opened:
+        content = opened.read(MAX_FILE)
+    passphrase = read_text(passphrase_file).encode() if passphrase_file else None
+    material = key_material(content, passphrase)
+    client = target.api([Operation.IMPORT])
+    params = client.json("POST", f"{_KEYS}/import/params", {"mechanism": MECHANISM})
+    body = _new_key(alg, key_id, backend, labels, allow_mu)
+    body["import_id"] = params["import_id"]
+    body["wrapped_key"] = _base64(wrap_for_import(material, base64.b64decode(params["public_key"])))
+    body["new_version"] = new_version
+    _show(client.json("POST", f"{_KEYS}/import", body))
+
+
+def _new_key(
+    alg: str, key_id: str | None, backend: str | None, labels: tuple[str, ...], allow_mu: bool
+) -> dict[str, Any]:
+    body: dict[str, Any] = {"alg": alg, "usage": algorithm(alg).usage.value}
+    if key_id is not None:
+        body["key_id"] = key_id
+    if backend is not None:
+        body["backend"] = backend
+    if labels:
+        pairs = [label.partition("=") for label in labels]
+        if not all(name and equals for name, equals, _ in pairs):
+            raise BadRequest("a label has the form NAME=VALUE")
+        body["labels"] = {name: value for name, _, value in pairs}
+    if allow_mu:
+        body["policy"] = {"mu": True}
+    return body
+
+
+def _change(target: Target, key_id: str, change: str, key_version: int | None, **fields: int | None) -> None:
+    given = {"key_version": key_version, **fields}
+    body = {name: value for name, value in given.items() if value is not None}
+    _show(target.api([Operation.STATE], key_id).json("POST", f"{_KEYS}/{key_id}/{change}", body))
+
+
+def _show(answer: object) -> None:
+    click.echo(json.dumps(answer, indent=2))
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()

@@ -1,0 +1,54 @@
+"""Types of parameters that several commands take, as functions for click's ``type``."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Final
+
+import click
+
+from ronkms.domain.key import check_key_id
+from ronkms.domain.operation import Operation
+from ronkms.errors import BadRequest
+
+_DURATION: Final = re.compile(r"([0-9]{1,9})([smhd]?)")
+_UNIT: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_MAX_INPUT: Final = 1 << 16
+
+OPERATION: Final = click.Choice([operation.value for operation in Operation])
+
+
+def duration(value: str | int) -> int:
+    """``90``, ``90s``, ``30m``, ``12h`` or ``7d``, as whole seconds. Raises click.BadParameter."""
+    found = _DURATION.fullmatch(str(value))
+    if found is None:
+        raise click.BadParameter("must be a number with s, m, h or d, as in 90s, 30m, 12h or 7d")
+    return int(found[1]) * _UNIT[found[2]]
+
+
+def secretive(value: str) -> str:
+    """A text, ``-`` for standard input, or ``@FILE``: keeps tokens out of the list of processes."""
+    if value == "-":
+        return sys.stdin.read(_MAX_INPUT).strip()
+    if value.startswith("@"):
+        return read_text(Path(value[1:]))
+    return value.strip()
+
+
+def key_id(value: str) -> str:
+    """A well-formed key id: it becomes part of a path. Raises click.BadParameter."""
+    try:
+        return check_key_id(value)
+    except BadRequest as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def read_text(path: Path) -> str:
+    """The stripped content of a small text file. Raises click.BadParameter."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            return file.read(_MAX_INPUT).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.BadParameter(f"cannot read {path}: {error}") from None
