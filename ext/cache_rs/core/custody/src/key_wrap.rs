@@ -72,7 +72,7 @@ pub(crate) fn wrap(key: &[u8; 32], plaintext: &[u8]) -> Vec<u8> {
 /// Unwraps into `plaintext`, which must be as long as `wrapped` less 8 bytes. Returns the plaintext's
 /// length, or `None` if the integrity check fails.
 pub(crate) fn unwrap(key: &[u8; 32], wrapped: &[u8], plaintext: &mut [u8]) -> Option<usize> {
-    if wrapped.len() < 16 || wrapped.len() % 8 != 0 || plaintext.len() < wrapped.len() - 8 {
+    if wrapped.len() < 16 || !wrapped.len().is_multiple_of(8) || plaintext.len() < wrapped.len() - 8 {
         return None;
     }
     let schedule = Schedule::decrypting(key);

@@ -23,6 +23,8 @@ mod integer_pair;
 mod kdf;
 mod key_material;
 mod key_wrap;
+#[cfg(test)]
+mod known_answers;
 pub mod locked;
 mod ml_dsa;
 mod private_key;
