@@ -65,7 +65,7 @@ def test_a_failed_fsync_latches_the_journal(tmp_path: Path, monkeypatch: pytest.
     write_journal(tmp_path, 3)
     opened = OpenJournal(tmp_path)
     with monkeypatch.context() as broken:
-        broken.setattr(durable_file.os, "fsync", failing(errno.EIO))
+        broken.setattr(os, "fsync", failing(errno.EIO))
         with pytest.raises(BackendUnavailable, match="check the disk"):
             opened.append(b'"unknown"')
     assert opened.journal.failed
