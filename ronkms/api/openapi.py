@@ -22,7 +22,8 @@ Every request carries a capability: `Authorization: Bearer TOKEN`. The tenant co
 are on operations and keys; holders attenuate a token offline.
 
 Bytes are base64 (RFC 4648 section 4, padded); members of a JWK are base64url. Times are Unix seconds, UTC. \
-Unknown members of a request are refused. A body is at most 2 MiB, a batch at most 1,000 items and 16 MiB.
+Unknown and repeated members of a request are refused. A body is at most 2 MiB, a batch at most 1,000 items \
+and 16 MiB.
 
 Errors are `application/problem+json` (RFC 9457) with a stable `code`. `X-Correlation-ID` goes in and comes \
 out: the same id is in the log, the events and the audit record."""

@@ -21,7 +21,8 @@ from ronkms.service.lifecycle import MAX_WINDOW_SECONDS, MIN_WINDOW_SECONDS
 Schema = dict[str, Any]
 
 REFERENCE: Final = "#/components/schemas/"
-_BASE64: Final = "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
+_BASE64: Final = "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$"
+"""RFC 4648 section 4, padded, the unused bits zero (section 3.5)."""
 _BASE64URL: Final = "^[A-Za-z0-9_-]+$"
 _ROLE: Final = re.compile(r":\w+:`")
 

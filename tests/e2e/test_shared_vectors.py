@@ -13,8 +13,9 @@ from cryptography.hazmat.primitives.asymmetric import mldsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tests.e2e.known_answers import shared_vectors
-from tests.e2e.known_answers.case import VerifyCase, akp, b64url
+from tests.e2e.known_answers.case import VerifyCase, akp, b64, b64url
 from tests.e2e.support import composite_reference
+from tests.e2e.support.aes_kwp_answers import aes_kwp_difference
 from tests.e2e.support.api_client import ApiClient
 from tests.e2e.support.key_import import import_key
 from tests.e2e.support.verdicts import check, verdicts
@@ -60,6 +61,36 @@ def test_wycheproof_seeds(api: ApiClient) -> None:
     for number, (seed, public) in enumerate(seeds.items()):
         jwk = import_mldsa(api, "ML-DSA-65", bytes.fromhex(seed), f"wycheproof-seed-{number}")
         assert jwk.items() >= akp("ML-DSA-65", bytes.fromhex(public)).items()
+
+
+def test_wycheproof_signatures_with_mu(api: ApiClient) -> None:
+    """The signatures of the signing vectors verify by message and by mu (FIPS 204 algorithm 7, line 6)."""
+    file = "mldsa_65_sign_seed_test.json"
+    items: list[dict[str, object]] = []
+    for group, test in shared_vectors.wycheproof(file):
+        if test["result"] != "valid":
+            continue
+        item: dict[str, object] = {
+            "public_key": akp("ML-DSA-65", bytes.fromhex(group["publicKey"])),
+            "signature": b64(bytes.fromhex(test["sig"])),
+        }
+        items.append(item | {"mu": b64(bytes.fromhex(test["mu"]))})
+        if "msg" in test:
+            message = {"message": b64(bytes.fromhex(test["msg"]))}
+            items.append(item | message | {"context": b64(bytes.fromhex(test.get("ctx", "")))})
+    assert len(items) == 101 + 84
+    answers = api.batch("/v1/kms/verify", items)
+    assert all(answer["status"] == 200 and answer["result"]["valid"] for answer in answers)
+
+
+def test_wycheproof_aes_kwp(api: ApiClient) -> None:
+    cases = list(shared_vectors.wycheproof_aes_kwp())
+    refused = [case for case in cases if case.plaintext is None]
+    assert (len(cases), len(refused)) == (94, 69)
+    keys = {key: f"wycheproof-kwp-{number}" for number, key in enumerate({case.key: None for case in cases})}
+    assert len(keys) == 13
+    wrong = [aes_kwp_difference(api, keys[case.key], case) for case in cases]
+    assert [name for name in wrong if name] == []
 
 
 def test_acvp_mldsa_key_generation(api: ApiClient) -> None:

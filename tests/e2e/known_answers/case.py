@@ -91,3 +91,13 @@ def tally(cases: Iterable[VerifyCase]) -> tuple[int, int]:
     """(cases that must verify, cases that must not)."""
     verdicts = [case.valid for case in cases]
     return verdicts.count(True), verdicts.count(False)
+
+
+@dataclass(frozen=True)
+class WrapCase:
+    """``plaintext`` is None where the ciphertext must be refused."""
+
+    name: str
+    key: bytes
+    plaintext: bytes | None
+    ciphertext: bytes

@@ -5,14 +5,13 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from cryptography_vectors import open_vector_file
 
 from tests.e2e.known_answers import nist
-from tests.e2e.known_answers.case import VerifyCase, akp, dss_der, ec, okp, rsa
+from tests.e2e.known_answers.case import VerifyCase, WrapCase, akp, dss_der, ec, okp, rsa
 
 CURVES = {"P-256": "SHA-256", "P-384": "SHA-384"}
 PSS_FILES = ("SigGenPSS_186-2.rsp", "SigGenPSS_186-3.rsp", "SigVerPSS_186-3.rsp")
@@ -123,16 +122,6 @@ def mldsa_seeds(alg: str) -> Iterator[tuple[bytes, bytes]]:
 
 def _mldsa_blocks(text: str) -> Iterator[dict[str, str]]:
     return (block for _, block in nist.blocks(text))
-
-
-@dataclass(frozen=True)
-class WrapCase:
-    """``plaintext`` is None where the ciphertext must be refused."""
-
-    name: str
-    key: bytes
-    plaintext: bytes | None
-    ciphertext: bytes
 
 
 def aes_kwp() -> Iterator[WrapCase]:

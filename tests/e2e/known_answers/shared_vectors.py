@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.known_answers.case import VerifyCase, akp, ec, okp, rsa
+from tests.e2e.known_answers.case import VerifyCase, WrapCase, akp, ec, okp, rsa
 
 DIRECTORY = Path(__file__).resolve().parents[4] / "shared" / "vectors"
 ABSENT = f"public test vectors not found at ../shared/vectors ({DIRECTORY.name}); this test is skipped"
@@ -57,6 +57,19 @@ def _public_key(group: dict[str, Any]) -> dict[str, object]:
     assert kind == "MlDsaVerify"
     size = {1312: 44, 1952: 65}.get(len(key) // 2, 44 if len(key) // 2 < 1600 else 65)
     return akp(f"ML-DSA-{size}", bytes.fromhex(key))
+
+
+def wycheproof_aes_kwp() -> Iterator[WrapCase]:
+    """The cases with 256-bit keys."""
+    for group, test in wycheproof("aes_kwp_test.json"):
+        if group["keySize"] == 256:
+            valid = {"valid": True, "invalid": False}[test["result"]]
+            yield WrapCase(
+                f"aes_kwp_test.json:{test['tcId']}",
+                bytes.fromhex(test["key"]),
+                bytes.fromhex(test["msg"]) if valid else None,
+                bytes.fromhex(test["ct"]),
+            )
 
 
 def acvp_mldsa_keygen() -> Iterator[tuple[str, bytes, bytes]]:
