@@ -92,10 +92,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Meta(description="Where new keys live. `pkcs11` and `tpm` are not built in this version."),
     ] = "file"
     pkcs11_module: Annotated[
-        str, Meta(description="PKCS#11 library of backend `pkcs11`.", extra={"form": "path"})
+        str,
+        Meta(
+            description="PKCS#11 library of backend `pkcs11`. No effect in this version.",
+            extra={"form": "path"},
+        ),
     ] = ""
     pkcs11_pin_file: Annotated[
-        str, Meta(description="File whose first line is the PIN of backend `pkcs11`.", extra={"form": "path"})
+        str,
+        Meta(
+            description="File whose first line is the PIN of backend `pkcs11`. No effect in this version.",
+            extra={"form": "path"},
+        ),
     ] = ""
     store: Annotated[
         Literal["file", "postgres"],
@@ -125,14 +133,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     pq_produce_hybrid: Annotated[
         bool,
-        Meta(description="Make new versions of signing keys hybrid.", extra={"group": "Post-quantum policy"}),
+        Meta(
+            description="Make new versions of signing keys hybrid. No effect in this version.",
+            extra={"group": "Post-quantum policy"},
+        ),
     ] = False
     pq_verify_mode: Annotated[
         Literal["or", "and", "pq_only"],
         Meta(description="Which components of a hybrid signature must verify."),
     ] = "and"
     pq_rollout_percent: Annotated[
-        int, Meta(description="Share of a tenant's keys, in percent, that sign hybrid.", ge=0, le=100)
+        int,
+        Meta(
+            description="Share of a tenant's keys, in percent, that sign hybrid. No effect in this version.",
+            ge=0,
+            le=100,
+        ),
     ] = 0
 
     workers: Annotated[

@@ -6,7 +6,10 @@ import os
 import sys
 from collections.abc import Callable
 
+import structlog
+
 from ronkms.app import create_app
+from ronkms.config.effect import without_effect
 from ronkms.config.settings import Settings
 from ronkms.observe.logs import ready_line
 from ronkms.server.admin_process import AdminProcess
@@ -16,6 +19,8 @@ from ronkms.server.gunicorn_application import KmsServer
 from ronkms.server.listen import listen
 from ronkms.server.process import harden
 
+_log = structlog.get_logger()
+
 
 def serve(settings: Settings, *, announce: Callable[[], None] | None = None) -> None:
     """Serves until told to stop. ``announce`` runs once, when the server is ready.
@@ -23,6 +28,8 @@ def serve(settings: Settings, *, announce: Callable[[], None] | None = None) -> 
     Raises :class:`ronkms.errors.StartError` when it cannot start, :class:`SystemExit` when it stops.
     """
     harden()
+    for setting in without_effect(settings):
+        _log.warning("setting_without_effect", setting=setting)
     application = create_app(settings)
     api = listen(settings.api, setting="api_addr", backlog=settings.backlog)
     metrics = listen(settings.metrics, setting="metrics_addr", backlog=128)

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from ronkms.server.gunicorn_application import KmsServer
 
 QUEUE_PER_THREAD: Final = 4
-"""Requests that may wait for each thread before a worker stops accepting. Measured in docs/adr."""
+"""Requests that may wait for each thread before a worker stops accepting."""
 HEADER_SECONDS: Final = 10.0
 """From the first byte of a request to the end of its headers."""
 LINGER_SECONDS: Final = 2.0
