@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from hashlib import sha256, sha384
+from hashlib import sha256, sha384, shake_256
 from pathlib import Path
 
 import pytest
@@ -93,6 +93,26 @@ def test_mu_needs_the_key_policy(api: FakeApi) -> None:
     assert "policy" in refused.json["detail"]
 
 
+@pytest.mark.parametrize("context", [b"", b"orders"])
+def test_an_external_mu_signs_the_message(api: FakeApi, context: bytes) -> None:
+    api.create("ML-DSA-65", "k", policy={"mu": True})
+    public = public_of(api, "k")
+    assert isinstance(public, mldsa.MLDSA65PublicKey)
+    tr = shake_256(public.public_bytes_raw()).digest(64)
+    mu = shake_256(tr + bytes([0, len(context)]) + context + MESSAGE).digest(64)
+    signature = api.post("sign", {"key_id": "k", "mu": b64(mu)}).json["signature"]
+    public.verify(base64.b64decode(signature), MESSAGE, context)
+    assert api.post("verify", {"key_id": "k", "mu": b64(mu), "signature": signature}).json["valid"] is True
+    both = api.post("sign", {"key_id": "k", "mu": b64(mu), "message": ""})
+    assert both.status_code == 400
+
+
+@pytest.mark.parametrize("size", [0, 63, 65])
+def test_mu_is_64_bytes(api: FakeApi, size: int) -> None:
+    api.create("ML-DSA-65", "k", policy={"mu": True})
+    assert api.post("sign", {"key_id": "k", "mu": b64(bytes(size))}).status_code == 400
+
+
 def test_verify_answers_all_fields_and_uses_the_cache(api: FakeApi) -> None:
     api.create("Ed25519", "k")
     body = {"key_id": "k", "message": b64(MESSAGE), "signature": b64(signature_of(api, "k"))}
@@ -169,7 +189,7 @@ def test_inline_private_member_is_refused(api: FakeApi) -> None:
     assert (result.status_code, result.json["code"]) == (400, "bad_request")
 
 
-@pytest.mark.parametrize("alg", ["AES-256-GCM", "AES-KWP"])
+@pytest.mark.parametrize("alg", ["AES-256-GCM", "AES-KWP", "X-Wing"])
 def test_wrap_and_unwrap(api: FakeApi, alg: str) -> None:
     api.create(alg, "w")
     wrapped = api.post("wrap", {"key_id": "w", "plaintext": b64(MESSAGE)}).json
