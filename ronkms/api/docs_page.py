@@ -104,21 +104,28 @@ class _Renderer:
         body = operation.get("requestBody")
         if body:
             media = body["content"]["application/json"]
-            yield f"<h4>Request</h4>{self._shape(media['schema'])}"
+            yield f"<h4>Request</h4>{self._shapes(media['schema'])}"
         for status, response in operation["responses"].items():
             if status.startswith("2"):
-                yield f"<h4>Response <code>{escape(status)}</code></h4>{paragraphs(response['description'])}"
-                for media in response.get("content", {}).values():
-                    yield self._shape(media["schema"])
+                yield f"<h4>Response <code>{escape(status)}</code></h4>"
+                for media_type, media in response.get("content", {}).items():
+                    title = (
+                        ""
+                        if media_type == "application/json"
+                        else f"<p><code>{escape(media_type)}</code></p>"
+                    )
+                    yield f"{title}{self._shapes(media['schema'])}"
         yield f"{self._errors(operation['responses'])}</div><div>"
         yield from self._examples(operation)
         yield "</div></div></article>"
 
     def _parameters(self, parameters: Sequence[Schema]) -> Iterator[str]:
-        if not parameters:
+        """Of path and query; the headers are the same for all operations and in the introduction."""
+        shown = [each for each in map(self._resolve, parameters) if each["in"] != "header"]
+        if not shown:
             return
         yield '<table class="fields"><tbody>'
-        for parameter in map(self._resolve, parameters):
+        for parameter in shown:
             need = "required" if parameter.get("required") else "optional"
             name, text = escape(parameter["name"]), inline(parameter.get("description", ""))
             yield f"<tr><th><code>{name}</code> <i>{escape(parameter['in'])}, {need}</i></th>"
@@ -152,9 +159,22 @@ class _Renderer:
             yield f"{paragraphs(schema.get('description', ''))}{self._shape(schema)}</article>"
         yield "</section>"
 
+    def _shapes(self, schema: Schema) -> str:
+        """The body of a request or response with its members; further alternatives are folded."""
+        first, *others = schema.get("oneOf", [schema])
+        folded = (
+            f"<details><summary>or {self._kind(other)}</summary>{self._shape(self._resolve(other))}</details>"
+            for other in others
+        )
+        return f'<p class="shape">{self._kind(first)}</p>{self._members(first)}{"".join(folded)}'
+
+    def _members(self, schema: Schema) -> str:
+        found = self._resolve(schema)
+        return self._shape(found) if "properties" in found else ""
+
     def _shape(self, schema: Schema) -> str:
-        """A table of members for an object, a link for anything named, else the kind alone."""
-        if "$ref" in schema or "properties" not in schema:
+        """A table of members for an object, else the kind alone."""
+        if "properties" not in schema:
             return f'<p class="shape">{self._kind(schema)}</p>'
         required = schema.get("required", ())
         rows = []
@@ -201,6 +221,9 @@ class _Renderer:
 
 
 def _bounds(schema: Schema) -> str:
+    """What limits a value; not of base64, whose characters nobody counts: the text says the bytes."""
+    if "contentEncoding" in schema:
+        return ""
     words = {
         "minLength": "at least {} characters",
         "maxLength": "at most {} characters",

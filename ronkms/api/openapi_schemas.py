@@ -72,7 +72,9 @@ def _tighten_request(component: Schema) -> None:
             member["pattern"] = _BASE64
             if name in _BYTES:
                 least, most = _BYTES[name]
-                member["minLength"], member["maxLength"] = _encoded(least), _encoded(most)
+                member["maxLength"] = _encoded(most)
+                if least:
+                    member["minLength"] = _encoded(least)
         elif name == "alg":
             member["enum"] = list(ALGORITHMS)
         elif name == "labels":
