@@ -45,7 +45,10 @@ class Finding(NamedTuple):
 class Report(msgspec.Struct):
     """What a verification found. The log is good if there is no problem."""
 
+    first_record: int = 0
+    """Number of the first record that was here to verify."""
     records: int = 0
+    """How many records the log has, archived ones included."""
     segments: int = 0
     leaf: str = _ORIGIN
     """Leaf hash of the last record in the unbroken part."""
@@ -60,14 +63,18 @@ class Report(msgspec.Struct):
         return not self.problems
 
 
-def verify_directory(directory: Path, *, anchor: Anchor | None = None) -> Report:
-    """Verifies every record of every segment. Raises OSError."""
-    return _Verification(anchor).run(directory)
+def verify_directory(directory: Path, *, anchor: Anchor | None = None, archived: bool = False) -> Report:
+    """Verifies every record of every segment. Raises OSError.
+
+    ``archived``: the segments before the first one here were moved away by intent, so that one's own link
+    is where the chain begins."""
+    return _Verification(anchor, archived=archived).run(directory)
 
 
 class _Verification:
-    def __init__(self, anchor: Anchor | None) -> None:
+    def __init__(self, anchor: Anchor | None, *, archived: bool) -> None:
         self._anchor = anchor
+        self._archived = archived
         self._report = Report()
         self._time: datetime | None = None
 
@@ -76,7 +83,8 @@ class _Verification:
         segments = list_segments(directory)
         if not segments:
             report.problems.append(Finding(str(directory), "holds no audit segment"))
-        for expected, segment in enumerate(segments, start=1):
+        first = segments[0].number if segments and self._archived else 1
+        for expected, segment in enumerate(segments, start=first):
             if segment.number != expected:
                 report.problems.append(
                     Finding(segment.path.name, f"segment {expected} is missing before this one")
@@ -118,6 +126,8 @@ class _Verification:
         if link is None or not _is_object(line):
             return "is not an audit record"
         seq, prev = int(link[1]), link[2].decode()
+        if self._archived and not report.first_time:
+            report.first_record, report.records, report.leaf = seq, seq, prev
         if seq != report.records:
             return f"has number {seq} where {report.records} is due: removed, doubled or reordered"
         if prev != report.leaf:

@@ -38,22 +38,24 @@ def audit() -> None:
     metavar="RECORDS:HASH",
     help="A head noted earlier: shows a cut end and a log written anew.",
 )
+@click.option("--archived", is_flag=True, help="Segments before the first one here were archived by intent.")
 @pass_target
-def verify(target: Target, directory: Path | None, anchor: Anchor | None) -> None:
+def verify(target: Target, directory: Path | None, anchor: Anchor | None, archived: bool) -> None:
     """Verifies every record in DIRECTORY (the data directory's audit log by default). Offline.
 
     Exit status 3 if a record was changed, removed or reordered.
     """
     place = directory or target.data_directory / "audit"
-    report = verify_directory(place, anchor=anchor)
+    report = verify_directory(place, anchor=anchor, archived=archived)
     for warning in report.warnings:
         click.echo(f"note: {warning}", err=True)
     for problem in report.problems:
         click.echo(f"PROBLEM: {problem}", err=True)
     if not report.good:
-        raise IntegrityError(f"{place}: the audit log does not hold; {report.records} records before it do")
+        raise IntegrityError(f"{place}: the audit log does not hold after {report.records} records")
     span = f", {report.first_time} to {report.last_time}" if report.records else ""
-    click.echo(f"good: {report.records} records in {report.segments} segments{span}")
+    count = report.records - report.first_record
+    click.echo(f"good: {count} records from number {report.first_record} in {report.segments} segments{span}")
     click.echo(f"head {report.records}:{report.leaf}")
 
 

@@ -89,6 +89,16 @@ def test_an_unfinished_end_is_a_warning(tmp_path: Path, cut: int) -> None:
     assert (report.good, report.records, len(report.warnings)) == (True, 11, 1)
 
 
+def test_archived_segments(tmp_path: Path) -> None:
+    write_log(tmp_path, SEGMENTS)
+    (tmp_path / "audit-00000001.jsonl").unlink()
+    assert "segment 1 is missing" in str(verify_directory(tmp_path).problems[0])
+    report = verify_directory(tmp_path, archived=True)
+    assert (report.good, report.first_record, report.records, report.segments) == (True, 5, 12, 2)
+    (tmp_path / "audit-00000003.jsonl").rename(tmp_path / "audit-00000004.jsonl")
+    assert "segment 3 is missing" in str(verify_directory(tmp_path, archived=True).problems[0])
+
+
 def test_an_unfinished_record_in_the_middle_is_not(tmp_path: Path) -> None:
     write_log(tmp_path, SEGMENTS)
     path = tmp_path / "audit-00000001.jsonl"
