@@ -190,7 +190,7 @@ def test_workers_killed_one_by_one_lose_nothing(tmp_path: Path) -> None:
                 kills += 1
         time.sleep(0.5)
         acknowledged = load.stop()
-        assert kills > 10
+        assert kills >= 5
         assert len(acknowledged.made()) > 10
         _check_everything(server, acknowledged)
         assert "Traceback" not in server.output()

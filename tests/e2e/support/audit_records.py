@@ -18,9 +18,12 @@ def read_records(data_dir: Path) -> list[dict[str, Any]]:
 
 
 def done(records: list[dict[str, Any]], op: str) -> set[tuple[str, int]]:
-    """(key_id, key_version) of the operations ``op`` that the log says were done."""
+    """(key_id, key_version) of the operations ``op`` that the log says were done, batches left out."""
     return {
         (record["key_id"], record["key_version"])
         for record in records
-        if record["op"] == op and record["outcome"] == "ok" and record.get("phase") != "intent"
+        if record["op"] == op
+        and record["outcome"] == "ok"
+        and record.get("phase") != "intent"
+        and "items" not in record
     }

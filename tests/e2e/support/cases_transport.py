@@ -20,8 +20,9 @@ def _declared(path: str, length: str, body: bytes = b"{}") -> Case:
         headers = (("Content-Length", length),)
         return stage.ask(path, body, headers=headers, length=False)
 
-    status, code = (413, "too_large") if length.isdigit() else (400, "bad_request")
-    return Case(f"Content-Length {length[:24]}", status, code, raw)
+    readable = length.isdigit() and len(length) < 20
+    status, code = (413, "too_large") if readable else (400, "bad_request")
+    return Case(f"Content-Length {length[:24]}, {path}", status, code, raw, echoes=readable)
 
 
 def _chunked(name: str, status: int, code: str, body: bytes) -> Case:
@@ -140,7 +141,8 @@ ROUTES = [
     refused("unknown action", 404, "not_found", "/v1/kms/keys/ed/explode", b""),
     refused("traversal", 404, "not_found", "/v1/kms/keys/../../../etc/passwd", b"", method="GET"),
     refused("escaped traversal", 404, "not_found", "/v1/kms/keys/..%2f..%2fseal/public", b"", method="GET"),
-    bad("dots as a key id", "/v1/kms/keys/..%2fseal", b"", method="GET"),
+    refused("dots and a slash as a key id", 404, "not_found", "/v1/kms/keys/..%2fseal", b"", method="GET"),
+    bad("dots as a key id", "/v1/kms/keys/..", b"", method="GET"),
     bad("escaped NUL in a path", "/v1/kms/keys/ed%00", b"", method="GET"),
     bad("invalid UTF-8 in a path", "/v1/kms/keys/%ff%fe", b"", method="GET"),
     bad("capitals in a path id", "/v1/kms/keys/ED", b"", method="GET"),
