@@ -115,14 +115,12 @@ impl AuditLog {
         self.shared.state().durable()
     }
 
-    /// In each child after the fork: drops the parent's descriptors and starts the group-sync thread.
+    /// In each child after the fork: drops the parent's descriptors and starts the group-sync thread. The
+    /// parent forks while no other of its threads uses the log.
     pub fn after_fork(&self) -> Result<()> {
         *lock(&self.shared.segment) = None;
         let syncer = sync::Syncer::start(Arc::clone(&self.shared))?;
-        // A syncer of the parent did not survive the fork; its handle must not be joined.
-        if let Some(stale) = lock(&self.syncer).replace(syncer) {
-            stale.forget();
-        }
+        *lock(&self.syncer) = Some(syncer);
         Ok(())
     }
 
@@ -173,8 +171,10 @@ impl Writer {
     fn append(&self, mut guard: Guard<'_>, body: &[u8], may_roll: bool) -> Result<Option<u64>> {
         let state = self.state();
         if guard.owner_died() {
-            // A log that could not be repaired is closed, so the lock itself may go on.
-            let repaired = self.repair();
+            // A log that could not be repaired is closed, so that the lock itself may go on.
+            let repaired = self.repair().inspect_err(|_| {
+                state.close(Latch::Repair, libc::EIO);
+            });
             guard.repaired().map_err(as_audit)?;
             repaired?;
         }
@@ -259,15 +259,15 @@ impl Writer {
         let state = self.state();
         let head = state.head();
         let segment = self.segment_of(&head)?;
-        let broken = |_| state.close(Latch::Repair, libc::EIO);
-        let bytes = segment.read_from(head.offset).map_err(broken)?;
-        let found = recovery::scan(bytes.as_slice(), head.chain).map_err(broken)?;
+        let failed = |cause| Error::audit_os(format!("cannot repair {}", segment.path().display()), &cause);
+        let bytes = segment.read_from(head.offset).map_err(failed)?;
+        let found = recovery::scan(bytes.as_slice(), head.chain).map_err(failed)?;
         let offset = head.offset + found.length;
         if found.length < bytes.len() as u64 {
             if !found.rest_is_torn {
                 return Err(state.close(Latch::Replaced, 0));
             }
-            state.add_torn_bytes(segment.quarantine(&self.directory, offset).map_err(broken)?);
+            state.add_torn_bytes(segment.quarantine(&self.directory, offset).map_err(failed)?);
         }
         state.publish(&Head {
             chain: found.chain,

@@ -89,6 +89,7 @@ pub(super) struct Syncer {
     stop: Arc<AtomicBool>,
     writer: Arc<Writer>,
     thread: Option<JoinHandle<()>>,
+    process: u32,
 }
 
 impl Syncer {
@@ -101,22 +102,25 @@ impl Syncer {
                 .spawn(move || its_writer.sync_until(&its_stop))
         })
         .map_err(|cause| Error::audit_os("cannot start the audit sync thread", &cause))?;
+        let process = std::process::id();
+        let thread = Some(thread);
         Ok(Self {
             stop,
             writer,
-            thread: Some(thread),
+            thread,
+            process,
         })
-    }
-
-    /// Gives up a thread that belongs to another process.
-    pub(super) fn forget(mut self) {
-        std::mem::forget(self.thread.take());
     }
 }
 
 impl Drop for Syncer {
     fn drop(&mut self) {
         let Some(thread) = self.thread.take() else { return };
+        if self.process != std::process::id() {
+            // Threads do not survive a fork: this one cannot be joined here.
+            std::mem::forget(thread);
+            return;
+        }
         self.stop.store(true, Ordering::Release);
         let state = self.writer.state();
         state.work_signal.fetch_add(1, Ordering::Release);
