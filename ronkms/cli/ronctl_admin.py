@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -51,7 +52,8 @@ def _exchange(path: Path, request: bytes) -> bytes:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection, reachable(path) as address:
         connection.settimeout(TIMEOUT_SECONDS)
         connection.connect(address)
-        connection.sendall(request)
+        with suppress(BrokenPipeError):  # refused before it was read: the answer says why
+            connection.sendall(request)
         answer = b""
         while not answer.endswith(b"\n") and len(answer) <= MAX_LINE:
             part = connection.recv(MAX_LINE)
