@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from threading import Lock
-from typing import Final
+from typing import Final, TypeVar
 
 from ronkms_native import Custody, CustodyFull, PrivateKey
 
 from ronkms.backends.native_errors import translated
 from ronkms.backends.protocol import KeyHandle
 from ronkms.errors import BackendUnavailable
+
+T = TypeVar("T")
 
 WARM_HANDLES: Final = 1024
 """Upper bound of handles kept warm; locked memory, which is often limited to 8 MiB, may set a lower one."""
@@ -77,8 +80,7 @@ class SealedFileBackend:
 
     def generate(self, alg: str, identity: bytes) -> tuple[bytes, bytes]:
         """(record, public key), as ``Custody.generate``. Raises BadRequest (algorithm not offered)."""
-        with translated:
-            return self._custody.generate(alg, identity)
+        return self._with_room(lambda: self._custody.generate(alg, identity))
 
     def warm(self, identity: bytes) -> KeyHandle | None:
         """The handle if it is in the warm set. Counts as a use."""
@@ -89,12 +91,12 @@ class SealedFileBackend:
             return handle
 
     def open(self, record: bytes, identity: bytes) -> KeyHandle:
-        """Opens the record; evicts the handles that were not used for longest when locked memory is short.
+        """Opens the record and keeps the handle warm.
 
         Raises BackendUnavailable: the record does not open under this root key and identity, or all locked
         memory is in use.
         """
-        handle = SealedKeyHandle(self._unseal(record, identity))
+        handle = SealedKeyHandle(self._with_room(lambda: self._custody.unseal(record, identity)))
         with self._change:
             self._handles[identity] = handle
             self._handles.move_to_end(identity)
@@ -102,11 +104,12 @@ class SealedFileBackend:
                 self._handles.popitem(last=False)
         return handle
 
-    def _unseal(self, record: bytes, identity: bytes) -> PrivateKey:
+    def _with_room(self, use: Callable[[], T]) -> T:
+        """Evicts the handles that were not used for longest until ``use`` finds locked memory."""
         while True:
             try:
                 with translated:
-                    return self._custody.unseal(record, identity)
+                    return use()
             except BackendUnavailable as error:
                 if not isinstance(error.__cause__, CustodyFull) or not self._evict_oldest():
                     raise
@@ -125,16 +128,16 @@ class SealedFileBackend:
 
     def import_params(self, mechanism: str, identity: bytes) -> tuple[bytes, bytes]:
         """(sealed one-time private part, public part), as ``Custody.import_params``. Raises BadRequest."""
-        with translated:
-            return self._custody.import_params(mechanism, identity)
+        return self._with_room(lambda: self._custody.import_params(mechanism, identity))
 
     def import_key(
         self, mechanism: str, params: bytes, params_identity: bytes, wrapped: bytes, alg: str, identity: bytes
     ) -> tuple[bytes, bytes]:
         """(record, public key), as ``Custody.import_key``. Raises BadRequest (does not unwrap, or is no key
         of ``alg``), BackendUnavailable (the one-time part is damaged)."""
-        with translated:
-            return self._custody.import_key(mechanism, params, params_identity, wrapped, alg, identity)
+        return self._with_room(
+            lambda: self._custody.import_key(mechanism, params, params_identity, wrapped, alg, identity)
+        )
 
     def missing(self) -> list[str]:
         """Nothing: an open custody is ready."""
