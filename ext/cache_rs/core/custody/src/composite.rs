@@ -81,6 +81,12 @@ impl SigningKey {
         ))
     }
 
+    /// The ML-DSA component.
+    #[cfg(test)]
+    pub(crate) fn ml_dsa(&self) -> &ml_dsa::SigningKey {
+        &self.ml_dsa
+    }
+
     /// ML-DSA is hedged unless `deterministic`.
     pub(crate) fn sign(&self, message: &[u8], context: &[u8], deterministic: bool) -> Result<Vec<u8>> {
         let representative = self.composite.representative(message, context);

@@ -27,6 +27,8 @@ mod key_wrap;
 mod known_answers;
 pub mod locked;
 mod ml_dsa;
+#[cfg(test)]
+mod plain_bytes;
 mod private_key;
 mod process;
 mod public_key;

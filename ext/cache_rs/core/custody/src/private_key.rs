@@ -280,6 +280,16 @@ impl PrivateKey {
         }
     }
 
+    /// The expanded ML-DSA key of this key, if it has one.
+    #[cfg(test)]
+    pub(crate) fn expanded_ml_dsa(&self) -> Option<&[u8]> {
+        match &self.material {
+            Material::MlDsa(key) => Some(key.expanded()),
+            Material::Composite(key) => Some(key.ml_dsa().expanded()),
+            _ => None,
+        }
+    }
+
     fn check_options(&self, input: &[u8], options: SignOptions<'_>) -> Result<()> {
         if !self.algorithm.signs() {
             return Err(self.does_not("sign"));

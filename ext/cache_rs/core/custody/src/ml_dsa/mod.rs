@@ -110,6 +110,12 @@ impl SigningKey {
         Ok(aws_lc_rs::constant_time::verify_slices_are_equal(self.private.bytes()?, expanded).is_ok())
     }
 
+    /// The expanded private key.
+    #[cfg(test)]
+    pub(crate) fn expanded(&self) -> &[u8] {
+        self.private.bytes().unwrap()
+    }
+
     /// Signs into `signature`, which has the length of the parameter set. Hedged unless
     /// `deterministic`.
     pub(crate) fn sign(&self, input: Input<'_>, deterministic: bool, signature: &mut [u8]) -> Result<()> {
