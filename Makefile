@@ -51,7 +51,7 @@ $(STAMPS)/test: requirements/test.lock $(STAMPS)/runtime
 $(STAMPS)/native-wheel: $(RUST_SOURCES) $(STAMPS)/venv
 	@echo "building ronkms-native (Rust; some minutes the first time)"
 	@mkdir -p dist && rm -f dist/ronkms_native-*.whl
-	@cd $(RUST)/py && $(CURDIR)/$(BIN)/maturin build --quiet --release --locked --interpreter $(CURDIR)/$(BIN)/python --out $(CURDIR)/dist
+	@cd $(RUST)/py && $(CURDIR)/$(BIN)/maturin build --quiet --release --locked --interpreter $(CURDIR)/$(BIN)/python --out $(CURDIR)/dist 2>&1 | grep -vE '^(🍹|🐍|🔗|📡|📦)'; exit $${PIPESTATUS[0]}
 	@touch $@
 
 $(STAMPS)/app-wheel: $(APP_SOURCES) $(STAMPS)/venv
@@ -90,7 +90,7 @@ lint: install $(STAMPS)/test
 
 types: install $(STAMPS)/test
 	$(BIN)/mypy
-	$(BIN)/python -m mypy.stubtest ronkms_native._native ronkms._fastpath
+	cd $(VENV) && bin/python -m mypy.stubtest --allowlist ../tests/stubtest_allowlist.txt ronkms_native._native ronkms._fastpath
 
 rust-test: install
 	cd $(RUST) && cargo test --quiet --release --locked -p ronkms-arena -p ronkms-custody

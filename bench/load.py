@@ -20,8 +20,9 @@ request = function()
   return wrk.format("POST", nil, headers, bodies[i])
 end
 done = function(summary, latency, requests)
-  io.write(string.format("p50_us=%%d p95_us=%%d errors=%%d\\n", latency:percentile(50), latency:percentile(95),
-    summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.timeout))
+  local e = summary.errors
+  io.write(string.format("p50_us=%%d p95_us=%%d errors=%%d\\n", latency:percentile(50),
+    latency:percentile(95), e.connect + e.read + e.write + e.timeout))
 end
 """
 
@@ -40,9 +41,7 @@ def _lua(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def run(
-    url: str, bodies: Sequence[bytes], *, authorization: str, seconds: float, connections: int
-) -> Sample:
+def run(url: str, bodies: Sequence[bytes], *, authorization: str, seconds: float, connections: int) -> Sample:
     """Sends ``bodies`` in turn for ``seconds`` over keep-alive connections. Raises RuntimeError."""
     with tempfile.TemporaryDirectory() as scratch:
         body_file = Path(scratch, "bodies")

@@ -61,12 +61,22 @@ _TABLE: Final = (
     Algorithm("Ed25519", Usage.SIGN, "OKP", ("Ed25519",)),
     Algorithm("ES256", Usage.SIGN, "EC", ("ES256",), digest="sha256", digest_size=32, der=True),
     Algorithm(
-        "ES384", Usage.SIGN, "EC", ("ES384",), digest="sha384", digest_size=48, der=True, cost_private=2, cost_public=3
+        "ES384",
+        Usage.SIGN,
+        "EC",
+        ("ES384",),
+        digest="sha384",
+        digest_size=48,
+        der=True,
+        cost_private=2,
+        cost_public=3,
     ),
     Algorithm("PS256", Usage.SIGN, "RSA", ("PS256",), digest="sha256", digest_size=32, cost_private=12),
     Algorithm("ML-DSA-44", Usage.SIGN, "AKP", ("ML-DSA-44",), context=True, mu=True, cost_private=2),
     Algorithm("ML-DSA-65", Usage.SIGN, "AKP", ("ML-DSA-65",), context=True, mu=True, cost_private=3),
-    Algorithm("ML-DSA-87", Usage.SIGN, "AKP", ("ML-DSA-87",), context=True, mu=True, cost_private=4, cost_public=2),
+    Algorithm(
+        "ML-DSA-87", Usage.SIGN, "AKP", ("ML-DSA-87",), context=True, mu=True, cost_private=4, cost_public=2
+    ),
     Algorithm(
         "MLDSA65-Ed25519-SHA512",
         Usage.SIGN,

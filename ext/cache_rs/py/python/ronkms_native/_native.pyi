@@ -140,7 +140,7 @@ class PrivateKey:
 class PublicKey:
     """A parsed, validated public key in the encoding of ``Custody.generate``."""
 
-    def __init__(self, alg: str, public: bytes) -> None:
+    def __new__(cls, alg: str, public: bytes) -> PublicKey:
         """Raises KeyMaterialError: wrong length, not on the curve, small order or non-canonical
         (Ed25519), RSA modulus under 2048 or over 4096 bits, even or tiny exponent."""
 
@@ -177,8 +177,8 @@ class Arena:
     Dimensions of the metric matrices are given by name and referred to by index afterwards.
     """
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         *,
         cache_entries: int,
         cache_ttl_ms: int,
@@ -193,7 +193,7 @@ class Arena:
         counters: list[str],
         gauges: list[str],
         generations: list[str],
-    ) -> None: ...
+    ) -> Arena: ...
     @property
     def size(self) -> int:
         """Bytes of the mapping."""
