@@ -36,13 +36,3 @@ class RecentlyUsed(Generic[Value]):
             self._entries.move_to_end(key)
             while len(self._entries) > self._capacity:
                 self._entries.popitem(last=False)
-
-    def discard(self, key: bytes) -> None:
-        """Removes an entry if it is there."""
-        with self._lock:
-            self._entries.pop(key, None)
-
-    def clear(self) -> None:
-        """Removes all entries."""
-        with self._lock:
-            self._entries.clear()

@@ -119,6 +119,7 @@ class CapabilityMint:
     def rotate(self, overlap_seconds: int = DEFAULT_OVERLAP_SECONDS) -> int:
         """A new root mints from now on; tokens of the roots before are good for ``overlap_seconds`` more.
 
+        Roots whose end has passed are withdrawn, and with them the revocations that only they needed.
         Returns the new root's number. Raises :class:`BadRequest`."""
         if not 0 <= overlap_seconds <= self.max_ttl_seconds:
             raise BadRequest(f"overlap must be from 0 s to {self.max_ttl_seconds} s", field="/overlap")
@@ -128,7 +129,9 @@ class CapabilityMint:
         now = self._now()
         for root in before:
             until = now + overlap_seconds
-            if root.until is None or root.until > until:
+            if root.until is not None and root.until <= now:
+                self._registry.append(RootWithdrawn(root.number, now))
+            elif root.until is None or root.until > until:
                 self._registry.append(RootRetired(root.number, until, now))
         return number
 

@@ -1,9 +1,9 @@
 """Checks tokens with root public keys only, and remembers what it found by the token's SHA-256.
 
-Remembered is the checked signature with the parsed facts, never a decision. An entry ends with its
-expiry, with the revocation of one of its blocks, when its root changes, or when others push it out. What
-failed is remembered for a short while in a small map of its own, so that a client that repeats a bad token
-costs little and cannot push out good ones.
+Remembered is the checked signature with the parsed facts, never a decision. Expiry, revocation and the
+standing of the root are looked at on every use; an entry that has come to its end stays until others push it
+out, so that a clock set back does not revive it. What failed is remembered for a short while in a small map
+of its own, so that a client that repeats a bad token costs little and cannot push out good ones.
 """
 
 from __future__ import annotations
@@ -75,11 +75,7 @@ class BiscuitVerifier:
         verified = self._verified.get(name)
         if verified is None:
             verified = self._verify(token, name)
-        try:
-            verified.require_valid()
-        except Unauthenticated:
-            self._verified.discard(name)
-            raise
+        verified.require_valid()
         return verified
 
     def refresh(self) -> None:

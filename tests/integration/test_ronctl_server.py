@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -115,6 +115,27 @@ def test_import_wraps_here(server: ServerProcess, tmp_path: Path, alg: str, encr
     exported = load_pem_public_key(server.ronctl("keys", "public", key_id).stdout.encode())
     form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     assert exported.public_bytes(*form) == private.public_key().public_bytes(*form)
+
+
+def test_import_of_a_post_quantum_and_a_raw_key(server: ServerProcess, tmp_path: Path) -> None:
+    private = mldsa.MLDSA65PrivateKey.generate()
+    file = tmp_path / "key"
+    file.write_bytes(private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()))
+    server.ronctl("keys", "import", str(file), "--alg", "ML-DSA-65", "--key-id", "imported-pq")
+    exported = load_pem_public_key(server.ronctl("keys", "public", "imported-pq").stdout.encode())
+    assert isinstance(exported, mldsa.MLDSA65PublicKey)
+    assert exported.public_bytes_raw() == private.public_key().public_bytes_raw()
+    file.write_bytes(os.urandom(32))
+    server.ronctl("keys", "import", str(file), "--alg", "AES-256-GCM", "--key-id", "imported-aes")
+    token = server.mint(op=["wrap", "unwrap"], key="imported-aes")
+    wrapped = call(server, token, "wrap", {"key_id": "imported-aes", "plaintext": "aGVsbG8="}).json()[
+        "ciphertext"
+    ]
+    unwrapped = call(server, token, "unwrap", {"key_id": "imported-aes", "ciphertext": wrapped})
+    assert unwrapped.json()["plaintext"] == "aGVsbG8="
+    again = ["keys", "import", str(file), "--alg", "AES-256-GCM", "--key-id", "imported-aes"]
+    assert server.ronctl(*again, check=False).stderr.startswith("error: conflict:")
+    assert json.loads(server.ronctl(*again, "--new-version").stdout)["key_version"] == 2
 
 
 def test_import_says_what_is_wrong(server: ServerProcess, tmp_path: Path) -> None:

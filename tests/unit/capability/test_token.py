@@ -8,6 +8,7 @@ import hashlib
 import logging
 import pickle
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -103,7 +104,8 @@ def test_wall_clock_set_back_does_not_lengthen_a_seen_token(issuer: Issuer) -> N
     issuer.clock.unix -= 3600
     with pytest.raises(Unauthenticated):
         held.require(SIGN, key_id="orders-1")
-    refused(issuer, token)
+    for _ in range(3):
+        refused(issuer, token)
 
 
 def test_wall_clock_set_forward_ends_a_token(issuer: Issuer) -> None:
@@ -364,6 +366,9 @@ def test_rotation_overlaps_then_ends(issuer: Issuer) -> None:
     issuer.clock.pass_seconds(600)
     refused(issuer, before)
     issuer.verifier.authenticate(after)
+    issuer.mint.revoke("cd" * 16)
+    issuer.mint.rotate()
+    assert set(issuer.registry.state.roots) == {2, 3}
 
 
 def test_withdrawn_root_ends_its_tokens_at_once(issuer: Issuer) -> None:
@@ -479,3 +484,34 @@ def test_facts_are_typed_not_printed(issuer: Issuer) -> None:
     builder = BiscuitBuilder("expires(2099-01-01T00:00:00Z)")
     builder.add_fact(Fact("tenant({t})", {"t": 'a");\nright("sign", "*'}))
     refused(issuer, issuer.mint._newest_key().sign(builder).to_base64())
+
+
+@settings(max_examples=300, deadline=None)
+@given(noise=st.binary(max_size=400), at=st.integers(0, 500))
+def test_random_bytes_are_refused(noise: bytes, at: int) -> None:
+    raw = _raw(_FLIP_TOKEN)
+    for bad in (
+        noise,
+        raw[:at] + noise,
+        raw[:at] + noise + raw[at:],
+        raw[:at] + noise + raw[at + len(noise) :],
+    ):
+        if bad != raw:
+            refused(_FLIP_ISSUER, base64.urlsafe_b64encode(bad).decode())
+
+
+def test_threads_share_tokens(issuer: Issuer) -> None:
+    tokens = [
+        append(issuer, orders_token(issuer), 'check if key($k), $k.ends_with("1")') for _ in range(3)
+    ] + [attenuate(orders_token(issuer), Attenuation(keys=("orders-1",))) for _ in range(3)]
+    issuer.verifier._verified._capacity = 4
+
+    def use(number: int) -> int:
+        held = issuer.verifier.authenticate(tokens[number % len(tokens)])
+        held.require(SIGN, key_id="orders-1")
+        with pytest.raises(Denied):
+            held.require(SIGN, key_id="orders-2")
+        return 1
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(use, range(600))) == 600

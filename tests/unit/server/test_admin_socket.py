@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +204,24 @@ def test_other_users_are_refused(context: Context, tmp_path: Path, monkeypatch: 
     with pytest.raises(Denied, match="as root"):
         ask(tmp_path, "cap.mint", messages.MintedToken, MINT)
     assert context.audit.records == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_the_kernel_tells_other_users_apart() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        AdminSocket(Context(directory)).serve_in_thread()  # type: ignore[arg-type]
+        directory.chmod(0o755)
+        program = (
+            "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]);"
+            "print(s.recv(4096).decode())"
+        )
+        command = ["/usr/bin/env", "python3", "-c", program, str(directory / "admin.sock")]
+        shut_out = subprocess.run(command, user=65534, cwd="/", capture_output=True, text=True)
+        assert "PermissionError" in shut_out.stderr
+        (directory / "admin.sock").chmod(0o666)
+        refused = subprocess.run(command, user=65534, cwd="/", capture_output=True, text=True)
+        assert '"denied"' in refused.stdout
 
 
 def test_many_connections_and_silent_ones(context: Context, tmp_path: Path) -> None:
