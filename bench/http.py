@@ -126,7 +126,7 @@ def scenarios(server: ServerProcess, misses: int) -> list[Scenario]:
     ]
 
 
-def measure(repeats: int, seconds: float, connections: int, misses: int) -> dict[str, object]:
+def measure(repeats: int, seconds: int, connections: int, misses: int) -> dict[str, object]:
     """Runs everything and returns the report."""
     floor: list[float] = []
     with tempfile.TemporaryDirectory() as data_dir, bare_falcon() as bare_url:
@@ -200,7 +200,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--out", type=Path, default=None, help="directory for http.json")
     options.add_argument("--repeats", type=int, default=5)
-    options.add_argument("--seconds", type=float, default=2.0)
+    options.add_argument("--seconds", type=int, default=2)
     options.add_argument("--connections", type=int, default=16)
     options.add_argument("--misses", type=int, default=30000)
     chosen = options.parse_args()

@@ -41,7 +41,7 @@ def _lua(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def run(url: str, bodies: Sequence[bytes], *, authorization: str, seconds: float, connections: int) -> Sample:
+def run(url: str, bodies: Sequence[bytes], *, authorization: str, seconds: int, connections: int) -> Sample:
     """Sends ``bodies`` in turn for ``seconds`` over keep-alive connections. Raises RuntimeError."""
     with tempfile.TemporaryDirectory() as scratch:
         body_file = Path(scratch, "bodies")
@@ -54,7 +54,7 @@ def run(url: str, bodies: Sequence[bytes], *, authorization: str, seconds: float
                 "authorization": _lua(authorization),
             }
         )
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "-s", str(script), url]
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script), url]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     text = done.stdout
     rate = re.search(r"Requests/sec:\s+([\d.]+)", text)
