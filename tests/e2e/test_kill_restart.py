@@ -54,9 +54,7 @@ def _check_everything(server: ServerProcess, acknowledged: Acknowledged) -> None
             assert answer["result"]["valid"] is True, name
         key_ids = list(acknowledged.versions)
         fresh = api.batch("/v1/kms/sign", [{"key_id": key_id, "message": message} for key_id in key_ids])
-        published = {
-            (jwk["key_id"], jwk["key_version"]): jwk for jwk in _jwks(api)
-        }
+        published = {(jwk["key_id"], jwk["key_version"]): jwk for jwk in _jwks(api)}
         for key_id, answer in zip(key_ids, fresh, strict=True):
             assert answer["status"] == 200, (key_id, answer)
             result = answer["result"]
@@ -112,7 +110,9 @@ def _check_audit(server: ServerProcess, acknowledged: Acknowledged) -> None:
     """The log verifies offline and has a record of every acknowledged operation."""
     server.ronctl("audit", "verify", str(server.data_dir / "audit"))
     records = read_records(server.data_dir)
-    assert [record["seq"] for record in records] == list(range(records[0]["seq"], len(records) + records[0]["seq"]))
+    assert [record["seq"] for record in records] == list(
+        range(records[0]["seq"], len(records) + records[0]["seq"])
+    )
     made = done(records, "create") | done(records, "rotate")
     missing = acknowledged.made() - made
     assert not missing, sorted(missing)[:10]

@@ -1,0 +1,152 @@
+"""After 1,000 signatures with an imported seed, its bytes lie nowhere in the processes but in locked memory."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from tests.e2e.support.api_client import ApiClient
+from tests.e2e.support.import_wrapping import RSA_OAEP_AES_KWP, import_body, rsa_oaep_aes_kwp
+from tests.e2e.support.process_memory import encodings, readable, scan
+from tests.e2e.support.process_tree import descendants
+from tests.server_process import ServerProcess
+
+SIGNATURES = 1000
+CONNECTIONS = 20
+MESSAGE = b"the same thousand times"
+MOST_LOCKED = 32 << 20
+"""Bytes of a process. Were everything locked, the scan would prove nothing."""
+
+
+def _needs_ptrace(pid: int) -> None:
+    if not readable(pid):
+        pytest.skip("reading another process's memory needs root or CAP_SYS_PTRACE")
+
+
+def _ed25519_secrets(seed: bytes) -> dict[str, bytes]:
+    """The seed and what RFC 8032 section 5.1.5 derives from it."""
+    expanded = hashlib.sha512(seed).digest()
+    scalar = bytearray(expanded[:32])
+    scalar[0] &= 248
+    scalar[31] = scalar[31] & 127 | 64
+    return {
+        **encodings("Ed25519 seed", seed),
+        "Ed25519 scalar": bytes(scalar),
+        "Ed25519 prefix": expanded[32:],
+    }
+
+
+def _ml_dsa_65_secrets(seed: bytes, public: bytes) -> dict[str, bytes]:
+    """The seed and what FIPS 204 algorithm 6 derives from it: rho', K, and rho || K, with which an expanded
+    key begins."""
+    k, l = 6, 5  # noqa: E741  # the standard's names
+    derived = hashlib.shake_256(seed + bytes([k, l])).digest(128)
+    rho, rho_prime, key = derived[:32], derived[32:96], derived[96:]
+    assert rho == public[:32]
+    return {
+        **encodings("ML-DSA-65 seed", seed),
+        "ML-DSA-65 rho'": rho_prime,
+        "ML-DSA-65 K": key,
+        "ML-DSA-65 expanded key": rho + key,
+    }
+
+
+def _import(api: ApiClient, alg: str, key_id: str, material: bytes, aes_key: bytes) -> None:
+    params = api.ok("/v1/kms/keys/import/params", {"mechanism": RSA_OAEP_AES_KWP})
+    wrapped = rsa_oaep_aes_kwp(base64.b64decode(params["public_key"]), material, aes_key)
+    api.ok("/v1/kms/keys/import", import_body(params, wrapped, alg=alg, usage="sign", key_id=key_id))
+
+
+def _sign_often(url: str, token: str, body: dict[str, str]) -> str:
+    """``SIGNATURES`` requests over so many connections that each worker gets its share; the last signature."""
+
+    def share(_number: int) -> str:
+        client = ApiClient(url, token)
+        signature = ""
+        for _ in range(SIGNATURES // CONNECTIONS):
+            signature = client.ok("/v1/kms/sign", body)["signature"]
+        client.close()
+        return signature
+
+    with ThreadPoolExecutor(CONNECTIONS // 2) as pool:
+        return list(pool.map(share, range(CONNECTIONS)))[-1]
+
+
+@pytest.mark.timeout(180)
+def test_private_keys_lie_in_locked_memory_only(tmp_path: Path) -> None:
+    seal = os.urandom(48)
+    (tmp_path / "seal.key").write_bytes(seal)
+    (tmp_path / "seal.key").chmod(0o600)
+    ed25519_seed, ml_dsa_seed, aes_key = (os.urandom(32) for _ in range(3))
+    ed25519 = Ed25519PrivateKey.from_private_bytes(ed25519_seed)
+    ml_dsa = MLDSA65PrivateKey.from_seed_bytes(ml_dsa_seed)
+    public = ml_dsa.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    needles = {
+        **_ed25519_secrets(ed25519_seed),
+        **_ml_dsa_65_secrets(ml_dsa_seed, public),
+        **encodings("import key", aes_key),
+        **encodings("seal key file", seal),
+    }
+    der = (Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    env = {"KMS_SEAL": "keyfile", "KMS_SEAL_KEYFILE": str(tmp_path / "seal.key"), "KMS_WORKERS": "2"}
+    with ServerProcess(tmp_path / "data", env=env, args=()) as server:
+        _needs_ptrace(server.pid)
+        token = server.mint(op=["import", "sign"])
+        api = ApiClient(server.api_url, token)
+        _import(api, "Ed25519", "known-ed", ed25519.private_bytes(*der), aes_key)
+        _import(api, "ML-DSA-65", "known-ml", ml_dsa.private_bytes(*der), aes_key)
+        message = base64.b64encode(MESSAGE).decode()
+        last: dict[str, str] = {}
+        for key_id in ("known-ed", "known-ml"):
+            last[key_id] = _sign_often(server.api_url, token, {"key_id": key_id, "message": message})
+        assert base64.b64decode(last["known-ed"]) == ed25519.sign(MESSAGE)
+        ml_dsa.public_key().verify(base64.b64decode(last["known-ml"]), MESSAGE)
+        api.close()
+        pids = descendants(server.pid)
+        assert len(pids) == 4, "arbiter, admin process, two workers"
+        scans = {pid: scan(pid, needles) for pid in pids}
+        known = {"public key": ed25519.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)}
+        holders = [pid for pid in pids if scan(pid, known).findings]
+    assert [str(finding) for found in scans.values() for finding in found.findings] == []
+    assert len(holders) >= 2, "the scan must see what the workers do hold in the clear"
+    for pid, found in scans.items():
+        assert found.searched > 8 << 20, (pid, found)
+        assert 0 < found.locked < MOST_LOCKED, (pid, found)
+
+
+MARKERS = {
+    "heap": "marker = bytes.fromhex(sys.stdin.readline()); kept = [marker]",
+    "anonymous mapping": "import mmap; m = mmap.mmap(-1, 1 << 23, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS);"
+    "m[(4 << 20) - 16:(4 << 20) + 16] = bytes.fromhex(sys.stdin.readline())",
+    "hex text": "text = sys.stdin.readline(); kept = [text]",
+    "base64 in a longer text": "import base64; kept = [base64.b64encode(b'xy' + bytes.fromhex(sys.stdin.readline()) + b'z')]",
+}
+
+
+@pytest.mark.parametrize("place", MARKERS)
+def test_the_scanner_finds_what_is_there(place: str) -> None:
+    marker = os.urandom(32)
+    source = f"import sys; {MARKERS[place]}; print('planted', flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", source], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdin.write(marker.hex() + "\n")
+        child.stdin.flush()
+        assert child.stdout.readline() == "planted\n"
+        _needs_ptrace(child.pid)
+        found = scan(child.pid, encodings("marker", marker)).findings
+        absent = scan(child.pid, encodings("another", os.urandom(32))).findings
+    assert found
+    assert absent == []
