@@ -152,7 +152,7 @@ def measure(repeats: int, seconds: int, connections: int, misses: int) -> dict[s
             for _ in range(repeats):
                 for row in rows:
                     if row.name == "verify miss":
-                        server.ronctl("cache", "sweep", "--all")
+                        server.ronctl("cache", "sweep")
                     got = load.run(
                         server.api_url + row.path,
                         row.bodies,
