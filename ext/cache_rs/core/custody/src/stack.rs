@@ -25,9 +25,33 @@ fn overwrite<const DEPTH: usize>() {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::with_clean_stack;
     use std::hint::black_box;
+    use std::mem::MaybeUninit;
+
+    const PAINTED: usize = 512 * 1024;
+    const PAINT: u8 = 0xA5;
+
+    #[inline(never)]
+    fn paint() -> usize {
+        let mut frame = [const { MaybeUninit::<u8>::uninit() }; PAINTED];
+        // SAFETY: the pointer and length are those of a live local array.
+        unsafe { std::ptr::write_bytes(frame.as_mut_ptr(), PAINT, PAINTED) };
+        black_box(&mut frame).as_ptr() as usize
+    }
+
+    /// Bytes of stack that `operation` uses, up to half a MiB.
+    pub(crate) fn depth_of(operation: impl FnOnce()) -> usize {
+        let bottom = paint();
+        operation();
+        let is_painted = |offset: &usize| {
+            // SAFETY: the painted frame lies in this thread's stack mapping, below the live frames, and
+            // is only read, volatile, as plain bytes.
+            unsafe { std::ptr::read_volatile((bottom + offset) as *const u8) == PAINT }
+        };
+        PAINTED - (0..PAINTED).take_while(is_painted).count()
+    }
 
     #[inline(never)]
     fn leave_pattern() -> usize {

@@ -19,8 +19,8 @@ use crate::{CustodyError, Result, random};
 pub(crate) const SEED: usize = 32;
 pub(crate) const MU: usize = 64;
 
-/// More than the deepest signer (ML-DSA-87, AVX2) was seen to use.
-const STACK: usize = 160 * 1024;
+/// More than the deepest of the functions below uses; a test measures them.
+const STACK: usize = 128 * 1024;
 
 /// A parameter set with its sizes in bytes.
 pub(crate) struct ParameterSet {
@@ -235,5 +235,60 @@ impl VerifyingKey {
             }
         };
         status == 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ML_DSA_44, ML_DSA_65, ML_DSA_87, STACK, avx2};
+    use crate::stack::tests::depth_of;
+
+    #[test]
+    fn what_is_cleared_covers_every_function_that_sees_a_private_key() {
+        for parameters in [&ML_DSA_44, &ML_DSA_65, &ML_DSA_87] {
+            let mut public = vec![0; parameters.public];
+            let mut private = vec![0; parameters.private];
+            let mut signature = vec![0; parameters.signature];
+            let mut length = 0;
+            // SAFETY: every buffer has the size of the parameter set, or the length given beside it.
+            let depths = unsafe {
+                let keypair = depth_of(|| {
+                    (parameters.keypair)(public.as_mut_ptr(), private.as_mut_ptr(), [7; 32].as_ptr());
+                });
+                let portable = depth_of(|| {
+                    (parameters.sign)(
+                        private.as_ptr(),
+                        signature.as_mut_ptr(),
+                        &mut length,
+                        b"message".as_ptr(),
+                        7,
+                        [0, 0].as_ptr(),
+                        2,
+                        [9; 32].as_ptr(),
+                    );
+                });
+                let hedged = parameters
+                    .hedged
+                    .filter(|_| avx2::is_available())
+                    .map_or(0, |sign| {
+                        depth_of(|| {
+                            sign(
+                                signature.as_mut_ptr(),
+                                &mut length,
+                                b"message".as_ptr(),
+                                7,
+                                b"".as_ptr(),
+                                0,
+                                private.as_ptr(),
+                            );
+                        })
+                    });
+                [keypair, portable, hedged]
+            };
+            println!("{}: {depths:?} bytes of stack", parameters.name);
+            for depth in depths {
+                assert!(depth < STACK, "{}: {depth}", parameters.name);
+            }
+        }
     }
 }
