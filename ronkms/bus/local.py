@@ -14,6 +14,7 @@ import structlog
 from ronkms.bus.event import Event
 from ronkms.bus.event_reader import EventReader
 from ronkms.bus.event_writer import CURRENT, EventWriter
+from ronkms.errors import StartError
 from ronkms.journal.durable_file import make_directory
 from ronkms.journal.writer_lock import WriterLock
 
@@ -29,12 +30,15 @@ class LocalBus:
     name = "local"
 
     def __init__(self, directory: Path) -> None:
-        """Opens the directory, makes it (0700) if it is missing. Raises OSError."""
-        make_directory(directory)
+        """Opens the directory, makes it (0700) if it is missing. Raises StartError."""
         self._directory = directory
-        self._lock = WriterLock(directory / "lock")
-        self._writer = EventWriter(directory)
         self._lost = 0
+        try:
+            make_directory(directory)
+            self._lock = WriterLock(directory / "lock")
+            self._writer = EventWriter(directory)
+        except OSError as error:
+            raise StartError(f"the bus cannot use {error.filename or directory}: {error.strerror}") from error
 
     def publish(self, event: str, fields: Mapping[str, str | int]) -> None:
         """Durable when it returns, unless the disk fails: then it is logged, and ``missing`` names it."""

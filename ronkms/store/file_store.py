@@ -14,7 +14,7 @@ import structlog
 from ronkms.domain.algorithm import algorithm
 from ronkms.domain.key import Key, KeyState, KeyVersion, Origin, check_key_id, record_identity
 from ronkms.domain.lifecycle import check_transition
-from ronkms.errors import BackendUnavailable, BadRequest, Conflict, IntegrityError, KeyDisabled
+from ronkms.errors import BackendUnavailable, BadRequest, Conflict, IntegrityError, KeyDisabled, StartError
 from ronkms.journal import ChangeSignal, SealedJournal
 from ronkms.journal.durable_file import make_directory
 from ronkms.journal.line import Mac
@@ -63,11 +63,19 @@ class FileStore:
 
         ``mac`` is ``Custody.mac``; ``signal`` the keyring generation; ``on_damaged`` is called once for each
         record found damaged; ``on_retired`` with (backend, identity) of each version that stops being usable,
-        in whichever process. Raises StartError (in use), IntegrityError (damaged or rolled back), OSError.
+        in whichever process. Raises StartError (in use, or the disk), IntegrityError (damaged, rolled back).
         """
         self._on_damaged = on_damaged
         self._now = now
         self._keyring = Keyring(on_retired)
+        try:
+            self._open(directory, mac, signal)
+        except OSError as error:
+            raise StartError(
+                f"the key store cannot use {error.filename or directory}: {error.strerror}"
+            ) from error
+
+    def _open(self, directory: Path, mac: Mac, signal: ChangeSignal) -> None:
         make_directory(directory)
         with ExitStack() as on_failure:
             self._server_lock = ServerLock(directory / "lock")

@@ -311,3 +311,9 @@ def test_orphaned_workers_of_a_dead_parent_are_waited_for(keystore: Path) -> Non
     OpenStore(keystore).close()
     os.close(read_end)
     os.close(write_end)
+
+
+def test_a_directory_that_cannot_be_used_is_a_start_error(tmp_path: Path) -> None:
+    (tmp_path / "keystore").write_bytes(b"a file")
+    with pytest.raises(StartError, match=str(tmp_path / "keystore")):
+        OpenStore(tmp_path / "keystore")

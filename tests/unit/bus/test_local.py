@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from ronkms.bus import event_writer, local
 from ronkms.bus.event_reader import EventReader
 from ronkms.bus.local import LocalBus, tail
+from ronkms.errors import StartError
 
 
 def names(directory: Path, since: float = 0) -> list[str]:
@@ -212,3 +213,9 @@ def test_damaged_and_newer_lines_are_skipped(tmp_path: Path) -> None:
     bus.publish("KeyRotated", {})
     bus.close()
     assert [(event.seq, event.event) for event in tail(tmp_path, 0)] == [(1, "Health"), (2, "KeyRotated")]
+
+
+def test_a_directory_that_cannot_be_used_is_a_start_error(tmp_path: Path) -> None:
+    (tmp_path / "bus").write_bytes(b"a file")
+    with pytest.raises(StartError, match=str(tmp_path / "bus")):
+        LocalBus(tmp_path / "bus")
