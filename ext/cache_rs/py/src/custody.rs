@@ -155,6 +155,11 @@ impl Custody {
         Ok(pair(py, imported))
     }
 
+    /// Address of the core object, for the C interface.
+    fn _pointer(&self) -> usize {
+        &raw const self.0 as usize
+    }
+
     fn __repr__(&self) -> &'static str {
         "Custody()"
     }

@@ -238,6 +238,15 @@ impl Arena {
         found
     }
 
+    /// As `cache_get`, but only a hit is counted: for a caller that hands anything else to one that counts.
+    pub fn cache_probe(&self, tag: &Tag) -> Lookup {
+        let found = self.cache().get(tag, coarse_ms());
+        if let Lookup::Hit(_) = found {
+            self.count_lookup(found);
+        }
+        found
+    }
+
     /// Stores a verdict; `negative` (an invalid signature) chooses the area.
     pub fn cache_put(&self, tag: &Tag, verdict: u8, negative: bool) {
         self.cache().put(tag, verdict, negative, coarse_ms());

@@ -26,6 +26,7 @@ mod key_wrap;
 #[cfg(test)]
 mod known_answers;
 pub mod locked;
+mod message_digest;
 mod ml_dsa;
 #[cfg(test)]
 mod plain_bytes;
@@ -45,6 +46,7 @@ pub use batch::{BatchItem, sign_batch, verify_batch};
 pub use custody::Custody;
 pub use error::CustodyError;
 pub use import::Mechanism;
+pub use message_digest::sha256_digest;
 pub use private_key::{PrivateKey, SignOptions};
 pub use process::harden_process;
 pub use public_key::{PublicKey, Verdict, VerifyOptions};

@@ -53,6 +53,9 @@ class Custody:
     def regions(self) -> list[tuple[int, int]]:
         """Address ranges [start, end) of locked memory in this process (for the memory test)."""
 
+    def _pointer(self) -> int:
+        """Address of the core object for the C interface (``ronkms_native.h``)."""
+
     def mac(self, label: str, data: bytes) -> bytes:
         """HMAC-SHA-256 (32 bytes) under HKDF-SHA-256(root, label)."""
 

@@ -24,6 +24,7 @@
 
 struct ronkms_arena;
 struct ronkms_audit_log;
+struct ronkms_custody;
 
 struct ronkms_bytes {
     const uint8_t *data;
@@ -58,6 +59,14 @@ struct ronkms_table {
     /* Sequence number, RONKMS_AUDIT_WRITE, RONKMS_INVALID (body), or with may_wait 0 RONKMS_WOULD_WAIT:
      * then release the GIL and call again with may_wait 1. */
     int64_t (*audit_append)(const struct ronkms_audit_log *, struct ronkms_bytes body, int32_t may_wait);
+
+    /* As cache_get, but counts a hit only: for a caller that hands the rest to one that counts. */
+    int32_t (*cache_probe)(const struct ronkms_arena *, const uint8_t *tag);
+    /* SHA-256 (32 bytes to `digest`). */
+    void (*sha256)(struct ronkms_bytes data, uint8_t *digest);
+    /* Custody.mac (32 bytes to `tag`): 0, or RONKMS_INVALID for a wiped custody or a label that is not UTF-8. */
+    int32_t (*mac)(const struct ronkms_custody *, struct ronkms_bytes label, struct ronkms_bytes data,
+                   uint8_t *tag);
 };
 
 #endif

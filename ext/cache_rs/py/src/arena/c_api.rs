@@ -10,6 +10,7 @@ use std::ptr::NonNull;
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 use ronkms_arena::{Admission, Arena, AuditLog, Error, TAG_BYTES, Tag};
+use ronkms_custody::{Custody, sha256_digest};
 
 use super::shared::{lookup_code, refusal_code};
 
@@ -46,6 +47,9 @@ pub struct Table {
     count: unsafe extern "C" fn(*const Arena, u32, u64) -> i32,
     generation: unsafe extern "C" fn(*const Arena, u32) -> u64,
     audit_append: unsafe extern "C" fn(*const AuditLog, Bytes, i32) -> i64,
+    cache_probe: unsafe extern "C" fn(*const Arena, *const u8) -> i32,
+    sha256: unsafe extern "C" fn(Bytes, *mut u8),
+    mac: unsafe extern "C" fn(*const Custody, Bytes, Bytes, *mut u8) -> i32,
 }
 
 static TABLE: Table = Table {
@@ -62,6 +66,9 @@ static TABLE: Table = Table {
     count,
     generation,
     audit_append,
+    cache_probe,
+    sha256,
+    mac,
 };
 
 /// The capsule with the table.
@@ -204,6 +211,29 @@ unsafe extern "C" fn audit_append(log: *const AuditLog, body: Bytes, may_wait: i
         Ok(None) => WOULD_WAIT,
         Err(Error::Input(_)) => INVALID,
         Err(_) => AUDIT_WRITE,
+    }
+}
+
+unsafe extern "C" fn cache_probe(arena: *const Arena, tag: *const u8) -> i32 {
+    // SAFETY: as in `cache_get`.
+    unsafe { lookup_code((*arena).cache_probe(&read_tag(tag))) }
+}
+
+unsafe extern "C" fn sha256(data: Bytes, digest: *mut u8) {
+    // SAFETY: the header demands valid bytes and room for a digest; a byte array has no alignment.
+    unsafe { *digest.cast::<[u8; 32]>() = sha256_digest(slice(data)) };
+}
+
+unsafe extern "C" fn mac(custody: *const Custody, label: Bytes, data: Bytes, tag: *mut u8) -> i32 {
+    // SAFETY: the header demands a live custody and valid bytes.
+    let (custody, label, data) = unsafe { (&*custody, slice(label), slice(data)) };
+    match std::str::from_utf8(label).map(|label| custody.mac(label, data)) {
+        Ok(Ok(made)) => {
+            // SAFETY: the header demands room for a tag; a byte array has no alignment.
+            unsafe { *tag.cast::<[u8; 32]>() = made };
+            0
+        }
+        _ => INVALID as i32,
     }
 }
 
