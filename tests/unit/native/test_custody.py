@@ -6,6 +6,7 @@ import gc
 import hashlib
 import pickle
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from cryptography.exceptions import InvalidSignature
@@ -28,7 +29,7 @@ from ronkms_native import (
     verify_batch,
 )
 
-ML_DSA = {
+ML_DSA: dict[str, Any] = {
     "ML-DSA-44": mldsa.MLDSA44PublicKey,
     "ML-DSA-65": mldsa.MLDSA65PublicKey,
     "ML-DSA-87": mldsa.MLDSA87PublicKey,
@@ -134,11 +135,12 @@ def test_the_custody_accepts_what_cryptography_signs() -> None:
         assert public.verify(message, rsa_key.sign(message, PSS, hashes.SHA256())) == (True,)
         longer_salt = padding.PSS(padding.MGF1(hashes.SHA256()), salt_length=33)
         assert public.verify(message, rsa_key.sign(message, longer_salt, hashes.SHA256())) == (False,)
-    for alg, private in [
+    ml_dsa: list[tuple[str, Any]] = [
         ("ML-DSA-44", mldsa.MLDSA44PrivateKey.generate()),
         ("ML-DSA-65", mldsa.MLDSA65PrivateKey.generate()),
         ("ML-DSA-87", mldsa.MLDSA87PrivateKey.generate()),
-    ]:
+    ]
+    for alg, private in ml_dsa:
         public = PublicKey(alg, private.public_key().public_bytes_raw())
         assert public.verify(message, private.sign(message, b"ctx"), context=b"ctx") == (True,)
         assert public.verify(message, private.sign(message, b"ctx")) == (False,)
@@ -154,16 +156,25 @@ def test_digests_and_mu(custody: Custody) -> None:
         public.verify(key.sign(hashed, input_kind=name), b"message", ec.ECDSA(digest))
     key = unsealed(custody, "PS256")
     assert oracle(key, b"message", key.sign(hashlib.sha256(b"message").digest(), input_kind="sha256"))
-    key = unsealed(custody, "ML-DSA-65")
-    public_key = mldsa.MLDSA65PublicKey.from_public_bytes(key.public)
+
+
+@pytest.mark.parametrize("alg", ML_DSA)
+def test_ml_dsa_variants(custody: Custody, alg: str) -> None:
+    key = unsealed(custody, alg)
+    oracle_key = ML_DSA[alg].from_public_bytes(key.public)
+    public = PublicKey(alg, key.public)
     tr = hashlib.shake_256(key.public).digest(64)
     mu = hashlib.shake_256(tr + b"\x00\x03ctx" + b"message").digest(64)
-    signature = key.sign(mu, input_kind="mu")
-    public_key.verify(signature, b"message", b"ctx")
-    assert PublicKey(key.alg, key.public).verify(mu, signature, input_kind="mu") == (True,)
-    assert key.sign(mu, input_kind="mu", deterministic=True) == key.sign(
-        b"message", context=b"ctx", deterministic=True
-    )
+    by_mu = key.sign(mu, input_kind="mu")
+    by_message = key.sign(b"message", context=b"ctx")
+    deterministic = key.sign(b"message", context=b"ctx", deterministic=True)
+    for signature in (by_mu, by_message, deterministic):
+        oracle_key.verify(signature, b"message", b"ctx")
+        assert public.verify(mu, signature, input_kind="mu") == (True,)
+        assert public.verify(b"message", signature, context=b"ctx") == (True,)
+        assert public.verify(b"message", signature) == (False,)
+    assert deterministic == key.sign(mu, input_kind="mu", deterministic=True)
+    assert len({by_mu, by_message, deterministic, key.sign(mu, input_kind="mu")}) == 4
 
 
 @pytest.mark.parametrize("alg", SIGNING)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import hashes, hpke, keywrap, serialization
@@ -70,7 +71,7 @@ def ml_dsa_pkcs8(private_key: bytes, last_arc: int) -> bytes:
 def test_keys_of_cryptography_are_imported_and_sign(custody: Custody, mechanism: str) -> None:
     spki = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     raw = serialization.Encoding.Raw, serialization.PublicFormat.Raw
-    for alg, key, public_form in [
+    keys: list[tuple[str, Any, Any]] = [
         ("Ed25519", ed25519.Ed25519PrivateKey.generate(), raw),
         ("ES256", ec.generate_private_key(ec.SECP256R1()), spki),
         ("ES384", ec.generate_private_key(ec.SECP384R1()), spki),
@@ -78,7 +79,8 @@ def test_keys_of_cryptography_are_imported_and_sign(custody: Custody, mechanism:
         ("ML-DSA-44", mldsa.MLDSA44PrivateKey.generate(), raw),
         ("ML-DSA-65", mldsa.MLDSA65PrivateKey.generate(), raw),
         ("ML-DSA-87", mldsa.MLDSA87PrivateKey.generate(), raw),
-    ]:
+    ]
+    for alg, key, public_form in keys:
         record, public = import_material(custody, alg, key.private_bytes(*PKCS8), mechanism)
         assert public == key.public_key().public_bytes(*public_form), alg
         signature = custody.unseal(record, b"key").sign(b"message")
