@@ -39,6 +39,8 @@ _ALWAYS: Final = (
 )
 _WITH_BODY: Final = ("too_large", "unsupported_media_type")
 _RETRY: Final = (429, 503)
+_BY_SERVER: Final = {414: "bad_request", 431: "bad_request"}
+"""Statuses of a request line or headers over the server's limits, which never reach a route."""
 
 _PARAMETERS: Final[dict[str, Schema]] = {
     "key_id": {
@@ -57,7 +59,7 @@ _PARAMETERS: Final[dict[str, Schema]] = {
         "name": "after",
         "in": "query",
         "description": "The `next` of the page before.",
-        "schema": {"type": "string"},
+        "schema": {"type": "string", "pattern": "^([a-z0-9][a-z0-9._-]{0,127})?$"},
     },
     "limit": {
         "name": "limit",
@@ -68,8 +70,8 @@ _PARAMETERS: Final[dict[str, Schema]] = {
     "corr_id": {
         "name": CORR_ID,
         "in": "header",
-        "description": "Correlation id; one is made if it is missing or malformed.",
-        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
+        "description": "Correlation id, `[A-Za-z0-9._-]{1,64}`; one is made if it is missing or anything else.",
+        "schema": {"type": "string"},
     },
 }
 
@@ -102,7 +104,9 @@ def openapi_document() -> dict[str, Any]:
                 "corr_id": {"description": "The correlation id.", "schema": {"type": "string"}},
                 "retry_after": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}},
             },
-            "responses": {f"problem_{status}": _problem(status) for status in sorted(set(STATUS.values()))},
+            "responses": {
+                f"problem_{status}": _problem(status) for status in sorted({*STATUS.values(), *_BY_SERVER})
+            },
             "securitySchemes": {
                 "capability": {
                     "type": "http",
@@ -135,7 +139,7 @@ def _operation(route: Route, by_type: dict[object, Schema]) -> Schema:
             "required": not route.body_optional,
             "content": {JSON: {"schema": _either(route, by_type, 0), "examples": _examples(route.name, 0)}},
         }
-    for status in sorted({STATUS[code] for code in codes}):
+    for status in sorted({STATUS[code] for code in codes} | _BY_SERVER.keys()):
         operation["responses"][str(status)] = {"$ref": f"#/components/responses/problem_{status}"}
     return operation
 
@@ -171,6 +175,8 @@ def _examples(name: str, side: int) -> Schema:
 
 def _problem(status: int) -> Schema:
     codes = [f"`{code}`" for code, its_status in STATUS.items() if its_status == status]
+    if status in _BY_SERVER:
+        codes.append(f"`{_BY_SERVER[status]}`")
     headers = _headers()
     if status in _RETRY:
         headers["Retry-After"] = {"$ref": "#/components/headers/retry_after"}

@@ -242,7 +242,7 @@ class ImportParamsRequest(Request, frozen=True, kw_only=True, gc=False):
 class ImportRequest(Request, frozen=True, kw_only=True):
     """`wrapped_key`: the key material, wrapped to the `public_key` of the import params."""
 
-    import_id: str
+    import_id: Annotated[str, Meta(extra_json_schema={"pattern": "^[0-9a-f]{32}$"})]
     wrapped_key: bytes
     alg: str
     usage: Usage
