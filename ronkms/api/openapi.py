@@ -70,7 +70,7 @@ _PARAMETERS: Final[dict[str, Schema]] = {
     "corr_id": {
         "name": CORR_ID,
         "in": "header",
-        "description": "Correlation id, `[A-Za-z0-9._-]{1,64}`; one is made if it is missing or anything else.",
+        "description": "Correlation id, `[A-Za-z0-9._-]{1,64}`; one is made for all else.",
         "schema": {"type": "string"},
     },
 }
