@@ -117,7 +117,7 @@ class ServerProcess:
         return (self.data_dir / "capability" / "admin.token").read_text().strip()
 
     def ronctl(self, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Runs ``ronctl`` on the data directory. Raises AssertionError if it fails, unless ``check`` is false."""
+        """Runs ``ronctl`` on the data directory. Raises AssertionError if it fails and ``check`` is true."""
         script = Path(sys.executable).with_name("ronctl")
         command = [str(script)] if script.exists() else [sys.executable, "-m", "ronkms.cli.ronctl"]
         done = subprocess.run(
