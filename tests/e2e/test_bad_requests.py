@@ -21,7 +21,7 @@ CASES: list[Case] = [case for module in MODULES for case in module.CASES]
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """After the last case: no 500 was given, no key is another, and the log holds nothing that it must not."""
+    """After the last case: no 500 was given, no key has changed, and the log holds no secret."""
     with ServerProcess(tmp_path_factory.mktemp("bad-requests") / "data") as server:
         headers = {"Authorization": f"Bearer {server.token}"}
         with httpx.Client(base_url=server.api_url, headers=headers, timeout=30) as client:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import secrets
 from functools import partial
 from pathlib import Path
@@ -29,21 +30,25 @@ MESSAGE = b"one of ten thousand"
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data directory with ``KEYS`` Ed25519 keys, each a sealed record, made through the store."""
     made = tmp_path_factory.mktemp("capacity") / "data"
-    application = Application(load_settings({"KMS_DATA_DIR": str(made)}, dev=True))
-    try:
-        for number in range(KEYS):
-            application.store.create(
-                tenant="default",
-                key_id=_key_id(number),
-                alg="Ed25519",
-                backend="file",
-                labels={"purpose": "capacity"},
-                policy={},
-                origin=Origin.GENERATED,
-                seal=partial(application.backends["file"].generate, "Ed25519"),
-            )
-    finally:
-        application.close()
+    with pytest.MonkeyPatch.context() as patch:
+        # The keys need not outlast a power cut while they are made.
+        patch.setattr(os, "fsync", lambda _descriptor: None)
+        patch.setattr(os, "fdatasync", lambda _descriptor: None)
+        application = Application(load_settings({"KMS_DATA_DIR": str(made)}, dev=True))
+        try:
+            for number in range(KEYS):
+                application.store.create(
+                    tenant="default",
+                    key_id=_key_id(number),
+                    alg="Ed25519",
+                    backend="file",
+                    labels={"purpose": "capacity"},
+                    policy={},
+                    origin=Origin.GENERATED,
+                    seal=partial(application.backends["file"].generate, "Ed25519"),
+                )
+        finally:
+            application.close()
     return made
 
 

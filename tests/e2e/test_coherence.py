@@ -7,7 +7,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -125,7 +125,7 @@ class Load:
         return Answered(key, "sign" if sign else "verify", version, began, ended, answer.status_code, valid)
 
 
-def _change(client: httpx.Client, path: str, body: dict[str, object] | None = None) -> None:
+def _change(client: httpx.Client, path: str, body: Mapping[str, object] | None = None) -> None:
     answer = client.post(path, json=body)
     assert answer.status_code == 200, (path, answer.status_code, answer.text)
 
@@ -145,13 +145,13 @@ def _rounds(server: ServerProcess, prefix: str, rounds: int) -> History:
                 key = number % KEYS
                 path = f"/v1/kms/keys/{prefix}-{key}"
                 version = number // KEYS % 2
-                body = {"key_version": 1} if version else {}
-                _change(client, f"{path}/disable", body)
+                target = {"key_version": 1} if version else {}
+                _change(client, f"{path}/disable", target)
                 window = Window(key, version, time.monotonic())
                 time.sleep(0.02 + int.from_bytes(os.urandom(1), "big") / 6000)
                 window.closed = time.monotonic()
                 history.windows.append(window)
-                _change(client, f"{path}/enable", body)
+                _change(client, f"{path}/enable", target)
                 if number % 4 == 3:
                     _change(client, "/v1/kms/keys/rotate", {"key_id": f"{prefix}-{key}"})
     return history

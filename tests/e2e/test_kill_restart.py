@@ -1,4 +1,4 @@
-"""Whatever was acknowledged before a SIGKILL is there after the restart, signs, verifies, and is in the audit log."""
+"""What was acknowledged before a SIGKILL is there after the restart, signs, verifies, and is in the log."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,8 +68,8 @@ def _check_everything(server: ServerProcess, acknowledged: Acknowledged) -> None
         api.close()
 
 
-def _listed(api: ApiClient) -> dict[str, dict[str, object]]:
-    found: dict[str, dict[str, object]] = {}
+def _listed(api: ApiClient) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
     after = ""
     while True:
         page = api.get(f"/v1/kms/keys?limit=1000&after={after}" if after else "/v1/kms/keys?limit=1000").body
@@ -78,8 +79,8 @@ def _listed(api: ApiClient) -> dict[str, dict[str, object]]:
         after = page["next"]
 
 
-def _jwks(api: ApiClient) -> list[dict[str, str]]:
-    found: list[dict[str, str]] = []
+def _jwks(api: ApiClient) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
     after = ""
     while True:
         page = api.get(f"/v1/kms/jwks?limit=1000&after={after}" if after else "/v1/kms/jwks?limit=1000").body
@@ -96,7 +97,7 @@ def _check_old_versions_sign(server: ServerProcess, acknowledged: Acknowledged) 
     try:
         chosen = [key_id for key_id, newest in acknowledged.versions.items() if newest > 1][-6:]
         for key_id in chosen:
-            for version in range(_listed(api)[key_id]["key_version"], 1, -1):  # type: ignore[call-overload]
+            for version in range(_listed(api)[key_id]["key_version"], 1, -1):
                 api.ok(f"/v1/kms/keys/{key_id}/disable", {"key_version": version})
                 signed = api.ok("/v1/kms/sign", {"key_id": key_id, "message": message})
                 assert signed["key_version"] == version - 1

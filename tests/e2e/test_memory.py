@@ -1,4 +1,4 @@
-"""After 1,000 signatures with an imported seed, its bytes lie nowhere in the processes but in locked memory."""
+"""After 1,000 signatures with an imported seed its bytes lie nowhere but in locked memory."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _import(api: ApiClient, alg: str, key_id: str, material: bytes, aes_key: byt
 
 
 def _sign_often(url: str, token: str, body: dict[str, str]) -> str:
-    """``SIGNATURES`` requests over so many connections that each worker gets its share; the last signature."""
+    """``SIGNATURES`` requests over many connections, so that each worker gets some; the last signature."""
 
     def share(_number: int) -> str:
         client = ApiClient(url, token)
@@ -125,18 +125,20 @@ def test_private_keys_lie_in_locked_memory_only(tmp_path: Path) -> None:
 
 
 MARKERS = {
-    "heap": "marker = bytes.fromhex(sys.stdin.readline()); kept = [marker]",
-    "anonymous mapping": "import mmap; m = mmap.mmap(-1, 1 << 23, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS);"
-    "m[(4 << 20) - 16:(4 << 20) + 16] = bytes.fromhex(sys.stdin.readline())",
-    "hex text": "text = sys.stdin.readline(); kept = [text]",
-    "base64 in a longer text": "import base64; kept = [base64.b64encode(b'xy' + bytes.fromhex(sys.stdin.readline()) + b'z')]",
+    "heap": "kept = bytes.fromhex(line)",
+    "shared mapping": "import mmap; kept = mmap.mmap(-1, 8 << 20); kept[999:1031] = bytes.fromhex(line)",
+    "across two reads": "import mmap; kept = mmap.mmap(-1, 8 << 20); at = (4 << 20) - 16;"
+    "kept[at : at + 32] = bytes.fromhex(line)",
+    "hex text": "kept = line",
+    "base64 in a longer text": "import base64; kept = base64.b64encode(b'xy' + bytes.fromhex(line) + b'z')",
 }
 
 
 @pytest.mark.parametrize("place", MARKERS)
 def test_the_scanner_finds_what_is_there(place: str) -> None:
     marker = os.urandom(32)
-    source = f"import sys; {MARKERS[place]}; print('planted', flush=True); sys.stdin.read()"
+    planting = f"line = sys.stdin.readline(); {MARKERS[place]}"
+    source = f"import sys; {planting}; print('planted', flush=True); sys.stdin.read()"
     with subprocess.Popen(
         [sys.executable, "-c", source], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as child:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from tests.e2e.support.bad_request_stage import SECRET, Stage, b64
 
@@ -24,7 +25,7 @@ class Case:
     """The answer has the correlation id of the request; not so where the headers cannot be read."""
 
 
-def bad(name: str, path: str, body: object, *, token: str | None = "admin", **options: object) -> Case:
+def bad(name: str, path: str, body: object, *, token: str | None = "admin", **options: Any) -> Case:
     """A 400 ``bad_request``."""
     return refused(name, 400, "bad_request", path, body, token=token, **options)
 
@@ -38,10 +39,10 @@ def refused(
     *,
     token: str | None = "admin",
     header: tuple[str, str] | None = None,
-    **options: object,
+    **options: Any,
 ) -> Case:
     """A row whose body does not depend on the stage."""
-    return Case(name, status, code, lambda stage: stage.ask(path, body, token=token, **options), header)  # type: ignore[arg-type]
+    return Case(name, status, code, lambda stage: stage.ask(path, body, token=token, **options), header)
 
 
 def signing(**members: object) -> dict[str, object]:

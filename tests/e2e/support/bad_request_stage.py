@@ -1,4 +1,4 @@
-"""The server side of the bad-request table: keys in each state, tokens of each kind, and what must not change."""
+"""The server of the bad-request table: keys in each state, tokens of each kind, and what must not change."""
 
 from __future__ import annotations
 

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 
 from biscuit_auth import (
-    Algorithm,
     Biscuit,
     BiscuitBuilder,
     BlockBuilder,
@@ -64,7 +63,7 @@ def _append(token: str, source: str) -> str:
     """The token with one more block, made without the service."""
     named = re.search(r"root\(hex:([0-9a-f]{64})\)", UnverifiedBiscuit.from_base64(token).block_source(0))
     assert named is not None
-    root = PublicKey.from_bytes(bytes.fromhex(named[1]), Algorithm.Ed25519)
+    root = PublicKey(f"ed25519/{named[1]}")
     return str(Biscuit.from_base64(token, root).append(BlockBuilder(source)).to_base64())
 
 

@@ -39,7 +39,7 @@ class Acknowledged:
 
 
 class KeyLoad:
-    """``threads`` clients, each on its own keys, until :meth:`stop`. A lost connection acknowledges nothing."""
+    """``threads`` clients, each on own keys, until :meth:`stop`. A lost connection acknowledges nothing."""
 
     def __init__(self, url: str, token: str, *, prefix: str, threads: int = 4) -> None:
         self._url = url

@@ -22,7 +22,11 @@ from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384
 
-_ML_DSA = {"ML-DSA-44": MLDSA44PublicKey, "ML-DSA-65": MLDSA65PublicKey, "ML-DSA-87": MLDSA87PublicKey}
+_ML_DSA: dict[str, type[MLDSA44PublicKey | MLDSA65PublicKey | MLDSA87PublicKey]] = {
+    "ML-DSA-44": MLDSA44PublicKey,
+    "ML-DSA-65": MLDSA65PublicKey,
+    "ML-DSA-87": MLDSA87PublicKey,
+}
 
 
 def base64url(text: str) -> bytes:
