@@ -10,12 +10,20 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.support import cases_crypto, cases_fields, cases_state, cases_tokens, cases_transport, raw_http
+from tests.e2e.support import (
+    cases_crypto,
+    cases_fields,
+    cases_protocol,
+    cases_state,
+    cases_tokens,
+    cases_transport,
+    raw_http,
+)
 from tests.e2e.support.bad_request_case import MESSAGE, Case, signing, verifying
 from tests.e2e.support.bad_request_stage import SECRET, Stage, b64, set_up
 from tests.server_process import ServerProcess
 
-MODULES = (cases_transport, cases_fields, cases_crypto, cases_tokens, cases_state)
+MODULES = (cases_protocol, cases_transport, cases_fields, cases_crypto, cases_tokens, cases_state)
 CASES: list[Case] = [case for module in MODULES for case in module.CASES]
 
 
@@ -87,6 +95,12 @@ def _check_problem(answer: raw_http.Answer, case: Case, corr_id: str | None) -> 
         name, value = case.header
         assert answer.headers[name] is not None
         assert set(answer.headers[name].split(", ")) >= set(value.split(", ")), answer.headers[name]
+
+
+def test_a_body_that_ends_too_soon_is_refused(stage: Stage) -> None:
+    raw = stage.ask("/v1/kms/sign", signing())
+    answer = raw_http.exchange(stage.server.api_url, raw[:-5], half_close=True)
+    assert (answer.status, answer.json()["code"]) == (400, "bad_request")
 
 
 @pytest.mark.parametrize(

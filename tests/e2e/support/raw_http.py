@@ -61,8 +61,10 @@ def chunked(body: bytes, size: int = 4096) -> bytes:
     return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
 
 
-def exchange(url: str, raw: bytes, *, timeout: float = 10.0) -> Answer:
+def exchange(url: str, raw: bytes, *, timeout: float = 10.0, half_close: bool = False) -> Answer:
     """Sends ``raw`` and reads one answer, also one that comes before all is sent.
+
+    ``half_close`` ends the sending side when all is sent.
 
     Raises ConnectionError if the server closes without an answer, TimeoutError after ``timeout`` seconds.
     """
@@ -87,6 +89,8 @@ def exchange(url: str, raw: bytes, *, timeout: float = 10.0) -> Answer:
                     view = view[connection.send(view[:CHUNK]) :]
                 except (BrokenPipeError, ConnectionResetError):
                     view = view[:0]
+                if half_close and not view:
+                    connection.shutdown(socket.SHUT_WR)
     raise TimeoutError(f"no complete answer within {timeout} s; got {received[:200]!r}")
 
 
