@@ -5,7 +5,14 @@ from setuptools import Extension, setup
 
 setup(
     ext_modules=cythonize(
-        [Extension("ronkms._fastpath", ["ext/_fastpath.pyx"], extra_compile_args=["-O3", "-fno-plt"])],
+        [
+            Extension(
+                "ronkms._fastpath",
+                ["ext/_fastpath.pyx"],
+                include_dirs=["ext/cache_rs/py/python/ronkms_native"],
+                extra_compile_args=["-O3", "-fno-plt"],
+            )
+        ],
         language_level=3,
     )
 )

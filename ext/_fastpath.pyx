@@ -1,14 +1,407 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
-"""The hot path of sign and verify: from body bytes to answer bytes."""
+"""The hot path of sign and verify: from body bytes to answer bytes (docs/CONCURRENCY.md, "Hot path").
+
+An :class:`Engine` belongs to one worker process. It serves a request of the known shape, of a token and a key
+that it was taught, without building Python objects for what it reads; everything else it declines, and the
+general path decides. It never refuses by itself, and what it was taught counts only as long as the
+generations in the arena stand where they stood.
+"""
+
+from binascii import b2a_base64
+
+from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 
 include "request_body.pxi"
+include "native_table.pxi"
+include "compiled_token.pxi"
+
+cdef enum:
+    OP_SIGN = 0
+    OP_VERIFY = 1
+
+    TOKENS = 4096
+    VERIFY_KEYS = 16384
+    # Each one pins an unsealed key in locked memory.
+    SIGN_KEYS = 64
+
+    AUDIT_ROOM = 1024
+
+_OPERATION_NAMES = (b"sign", b"verify")
+
+UNKNOWN_KEY = 1
+"""The engine declined because it was not taught the key: teach it once the general path has answered."""
+
+cdef const uint8_t* _HEX = b"0123456789abcdef"
+
+
+cdef inline Py_ssize_t _put(uint8_t* out, Py_ssize_t at, const uint8_t* data, Py_ssize_t length) noexcept nogil:
+    memcpy(out + at, data, length)
+    return at + length
+
+
+cdef inline void _hex(const uint8_t* data, uint8_t* out) noexcept nogil:
+    cdef int index
+    for index in range(32):
+        out[2 * index] = _HEX[data[index] >> 4]
+        out[2 * index + 1] = _HEX[data[index] & 15]
+
+
+cdef class VerifyKey:
+    """What answers a verification by a stored key: one candidate version, and the answer to each verdict.
+
+    ``prefix``: 32 bytes, the sub-tag of ``service.verdict_cache``. ``answers``: by verdict bits, the answer's
+    bytes, or None where an older version would have to be tried. ``audit_part``: JSON members of the record,
+    from ``key_id`` on. ``context``: whether the algorithm takes one.
+    """
+
+    cdef uint8_t name[32]
+    cdef uint8_t prefix[32]
+    cdef uint64_t keyring
+    cdef uint64_t policy
+    cdef int alg
+    cdef bint context
+    cdef bytes audit_part
+    cdef bytes alg_name
+    cdef tuple answers
+    cdef tuple valid
+
+    def __init__(self, *, bytes prefix, uint64_t keyring, uint64_t policy, int alg, bytes alg_name, bint context,
+                 bytes audit_part, tuple answers, tuple valid):
+        if len(prefix) != 32:
+            raise ValueError("a sub-tag has 32 bytes")
+        memcpy(self.prefix, <const uint8_t*><const char*>prefix, 32)
+        self.keyring = keyring
+        self.policy = policy
+        self.alg = alg
+        self.alg_name = alg_name
+        self.context = context
+        self.audit_part = audit_part
+        self.answers = answers
+        self.valid = valid
+
+
+cdef class SignKey:
+    """What signs with a stored key: ``sign(message, context=...)`` of its newest version's handle.
+
+    ``answer_part``: JSON of the answer behind the signature. ``cost``: admission units.
+    """
+
+    cdef uint8_t name[32]
+    cdef uint64_t keyring
+    cdef int alg
+    cdef uint64_t cost
+    cdef bint context
+    cdef bytes audit_part
+    cdef bytes alg_name
+    cdef bytes answer_part
+    cdef object sign
+
+    def __init__(self, *, uint64_t keyring, int alg, bytes alg_name, uint64_t cost, bint context, bytes audit_part,
+                 bytes answer_part, sign):
+        self.keyring = keyring
+        self.alg = alg
+        self.alg_name = alg_name
+        self.cost = cost
+        self.context = context
+        self.audit_part = audit_part
+        self.answer_part = answer_part
+        self.sign = sign
+
+
+cdef class Engine:
+    """See the module. ``counters``: indices of answered 200 and of audit records. ``outcomes``: of ok and invalid."""
+
+    cdef object _owners
+    cdef const Arena* _arena
+    cdef const AuditLog* _log
+    cdef const Custody* _custody
+    cdef bytes _mac_label
+    cdef list _tokens
+    cdef list _verify_keys
+    cdef list _sign_keys
+    cdef uint64_t _sign_generation
+    cdef int _capability
+    cdef int _keyring
+    cdef int _policy
+    cdef uint32_t _ok_counter
+    cdef uint32_t _record_counter
+    cdef uint32_t _ok
+    cdef uint32_t _invalid
+
+    def __init__(self, arena, audit_log, custody, *, str mac_label, generations, counters, outcomes):
+        self._owners = (arena, audit_log, custody)
+        self._arena = <const Arena*><size_t>arena._pointer()
+        self._log = <const AuditLog*><size_t>audit_log._pointer()
+        self._custody = <const Custody*><size_t>custody._pointer()
+        self._mac_label = mac_label.encode()
+        self._keyring, self._capability, self._policy = generations
+        self._ok_counter, self._record_counter = counters
+        self._ok, self._invalid = outcomes
+        self._tokens = [None] * TOKENS
+        self._verify_keys = [None] * VERIFY_KEYS
+        self._sign_keys = [None] * SIGN_KEYS
+
+    # --- what it is taught ---------------------------------------------------------------------
+
+    def learn_token(self, str token, CompiledToken compiled, uint64_t generation):
+        """``generation``: of capabilities, read before the token was verified."""
+        cdef Py_ssize_t length
+        cdef const char* text = PyUnicode_AsUTF8AndSize(token, &length)
+        self._name_token(<const uint8_t*>text, length, compiled.name)
+        compiled.generation = generation
+        self._tokens[self._place(compiled.name, TOKENS)] = compiled
+
+    def learn_verify_key(self, bytes tenant, bytes key_id, int key_version, VerifyKey entry):
+        """``key_version`` 0: a request that names none."""
+        self._name_key(OP_VERIFY, _of(tenant), _of(key_id), key_version, entry.name)
+        self._verify_keys[self._place(entry.name, VERIFY_KEYS)] = entry
+
+    def learn_sign_key(self, bytes tenant, bytes key_id, SignKey entry):
+        """Only entries of the present keyring generation are kept."""
+        self._forget_old_keys()
+        if entry.keyring == self._sign_generation:
+            self._name_key(OP_SIGN, _of(tenant), _of(key_id), 0, entry.name)
+            self._sign_keys[self._place(entry.name, SIGN_KEYS)] = entry
+
+    cdef void _forget_old_keys(self):
+        """A handle is not held beyond the generation that it was taught in: its key may be disabled."""
+        cdef uint64_t generation = native.generation(self._arena, self._keyring)
+        cdef int index
+        if generation != self._sign_generation:
+            for index in range(SIGN_KEYS):
+                self._sign_keys[index] = None
+            self._sign_generation = generation
+
+    cdef inline int _place(self, const uint8_t* name, int size) noexcept:
+        cdef uint64_t word
+        memcpy(&word, name, 8)
+        return <int>(word & <uint64_t>(size - 1))
+
+    cdef void _name_token(self, const uint8_t* token, Py_ssize_t length, uint8_t* name) noexcept:
+        cdef Bytes parts[2]
+        parts[0] = _view(b"token", 5)
+        parts[1] = _view(token, length)
+        native.cache_tag(self._arena, parts, 2, name)
+
+    cdef void _name_key(self, int op, Bytes tenant, Bytes key_id, int32_t version, uint8_t* name) noexcept:
+        cdef Bytes parts[4]
+        parts[0] = _view(b"key s" if op == OP_SIGN else b"key v", 5)
+        parts[1] = tenant
+        parts[2] = key_id
+        parts[3] = _view(<const uint8_t*>&version, 4)
+        native.cache_tag(self._arena, parts, 4, name)
+
+    # --- a request -----------------------------------------------------------------------------
+
+    def token(self, int operation, str authorization):
+        """The token of an ``Authorization`` header if it was taught, stands, and grants the operation on some key.
+
+        None: the general path decides."""
+        cdef uint8_t name[32]
+        cdef Py_ssize_t length
+        cdef const char* text
+        cdef CompiledToken token
+        text = PyUnicode_AsUTF8AndSize(authorization, &length)
+        if length < 8 or memcmp(text, b"Bearer ", 7) != 0:
+            return None
+        self._name_token(<const uint8_t*>text + 7, length - 7, name)
+        found = self._tokens[self._place(name, TOKENS)]
+        if found is None:
+            return None
+        token = <CompiledToken>found
+        if memcmp(token.name, name, 32) != 0:
+            return None
+        if token.generation != native.generation(self._arena, self._capability):
+            return None
+        if token.now() >= token.deadline or not token.grants(operation):
+            return None
+        return token
+
+    def admit(self, CompiledToken token, int operation):
+        """A permit (>= 0) of one unit, or negative: the general path refuses."""
+        return native.admit(self._arena, operation, _of(token.tenant), 1)
+
+    def release(self, int64_t permit):
+        """For a request whose body could not be read."""
+        native.release(self._arena, permit)
+
+    def verify(self, CompiledToken token, int64_t permit, bytes body, str corr_id, uint64_t started):
+        """The answer's bytes if the verdict is in the cache; None or UNKNOWN_KEY: declined. Takes the permit back.
+
+        ``started``: CLOCK_MONOTONIC in nanoseconds."""
+        try:
+            return self._verify(token, body, corr_id, started)
+        finally:
+            native.release(self._arena, permit)
+
+    cdef object _verify(self, CompiledToken token, bytes body, str corr_id, uint64_t started):
+        cdef uint8_t scratch[SCRATCH]
+        cdef uint8_t name[32]
+        cdef uint8_t tag[32]
+        cdef uint8_t digest[32]
+        cdef uint8_t digest_hex[64]
+        cdef Bytes facts[4]
+        cdef Bytes parts[6]
+        cdef Body parsed
+        cdef VerifyKey entry
+        cdef int64_t now
+        cdef int32_t verdict
+        cdef int needed = FIELD_KEY_ID | FIELD_MESSAGE | FIELD_SIGNATURE
+        if not parse_body(<const uint8_t*><const char*>body, len(body), scratch, &parsed):
+            return None
+        if parsed.fields & needed != needed:
+            return None
+        self._name_key(OP_VERIFY, _of(token.tenant), _view(parsed.key_id, parsed.key_id_len),
+                       parsed.key_version, name)
+        found = self._verify_keys[self._place(name, VERIFY_KEYS)]
+        if found is None:
+            return UNKNOWN_KEY
+        entry = <VerifyKey>found
+        if (memcmp(entry.name, name, 32) != 0
+                or entry.keyring != native.generation(self._arena, self._keyring)
+                or entry.policy != native.generation(self._arena, self._policy)):
+            return UNKNOWN_KEY
+        if parsed.context_len and not entry.context:
+            return None
+        native.sha256(_view(parsed.message, parsed.message_len), digest)
+        _hex(digest, digest_hex)
+        now = token.now()
+        self._state(facts, OP_VERIFY, &parsed, entry.alg_name, digest_hex)
+        if now >= token.deadline or not token.permits(OP_VERIFY, facts, now):
+            return None
+        parts[0] = _view(entry.prefix, 32)
+        parts[1] = _view(b"message", 7)
+        parts[2] = _view(b"", 0)
+        parts[3] = _view(parsed.context, parsed.context_len)
+        parts[4] = _view(digest, 32)
+        parts[5] = _view(parsed.signature, parsed.signature_len)
+        native.cache_tag(self._arena, parts, 6, tag)
+        verdict = native.cache_probe(self._arena, tag)
+        if verdict < 0 or verdict >= len(entry.answers):
+            return None
+        answer = entry.answers[verdict]
+        if answer is None:
+            return None
+        valid = entry.valid[verdict]
+        if not self._record(token, OP_VERIFY, b"ok" if valid else b"invalid", corr_id, entry.audit_part, digest):
+            return None
+        self._finish(OP_VERIFY, entry.alg, self._ok if valid else self._invalid, token, started)
+        return answer
+
+    def sign(self, CompiledToken token, int64_t permit, bytes body, str corr_id, uint64_t started):
+        """The answer's bytes; None or UNKNOWN_KEY: declined. Takes the permit back."""
+        try:
+            return self._sign(token, permit, body, corr_id, started)
+        finally:
+            native.release(self._arena, permit)
+
+    cdef object _sign(self, CompiledToken token, int64_t permit, bytes body, str corr_id, uint64_t started):
+        cdef uint8_t scratch[SCRATCH]
+        cdef uint8_t name[32]
+        cdef uint8_t digest[32]
+        cdef uint8_t digest_hex[64]
+        cdef Bytes facts[4]
+        cdef Body parsed
+        cdef SignKey entry
+        cdef int64_t now
+        cdef bytes message, signature, encoded
+        cdef int needed = FIELD_KEY_ID | FIELD_MESSAGE
+        if not parse_body(<const uint8_t*><const char*>body, len(body), scratch, &parsed):
+            return None
+        if parsed.fields & ~FIELD_CONTEXT != needed:
+            return None
+        self._name_key(OP_SIGN, _of(token.tenant), _view(parsed.key_id, parsed.key_id_len), 0, name)
+        self._forget_old_keys()
+        found = self._sign_keys[self._place(name, SIGN_KEYS)]
+        if found is None:
+            return UNKNOWN_KEY
+        entry = <SignKey>found
+        if memcmp(entry.name, name, 32) != 0:
+            return UNKNOWN_KEY
+        if parsed.context_len and not entry.context:
+            return None
+        native.sha256(_view(parsed.message, parsed.message_len), digest)
+        _hex(digest, digest_hex)
+        now = token.now()
+        self._state(facts, OP_SIGN, &parsed, entry.alg_name, digest_hex)
+        if now >= token.deadline or not token.permits(OP_SIGN, facts, now):
+            return None
+        if entry.cost > 1 and native.top_up(self._arena, permit, entry.cost - 1) != 0:
+            return None
+        message = parsed.message[:parsed.message_len]
+        try:
+            if parsed.context_len:
+                signature = entry.sign(message, context=parsed.context[:parsed.context_len])
+            else:
+                signature = entry.sign(message)
+        except Exception:
+            # The general path meets it again, and records and answers it.
+            return None
+        if native.generation(self._arena, self._keyring) != entry.keyring:
+            # Something changed meanwhile, perhaps this key: the general path looks, and signs anew if it may.
+            return None
+        encoded = b2a_base64(signature, newline=False)
+        if not self._record(token, OP_SIGN, b"ok", corr_id, entry.audit_part, digest):
+            return None
+        self._finish(OP_SIGN, entry.alg, self._ok, token, started)
+        return b'{"signature":"' + encoded + entry.answer_part
+
+    cdef void _state(self, Bytes* facts, int operation, Body* parsed, bytes alg_name, uint8_t* digest_hex) noexcept:
+        facts[FACT_OPERATION] = _view(b"sign", 4) if operation == OP_SIGN else _view(b"verify", 6)
+        facts[FACT_KEY] = _view(parsed.key_id, parsed.key_id_len)
+        facts[FACT_ALG] = _of(alg_name)
+        facts[FACT_DIGEST] = _view(digest_hex, 64)
+
+    cdef bint _record(self, CompiledToken token, int operation, bytes outcome, str corr_id, bytes key_part,
+                      const uint8_t* digest) except -1:
+        """Appends the audit record (docs/formats/audit.md). False: the general path reports why it cannot be."""
+        cdef uint8_t line[AUDIT_ROOM]
+        cdef uint8_t mac[32]
+        cdef uint8_t mac_hex[64]
+        cdef Py_ssize_t corr_len, at = 0
+        cdef const uint8_t* corr = <const uint8_t*>PyUnicode_AsUTF8AndSize(corr_id, &corr_len)
+        cdef Bytes view
+        cdef int64_t seq
+        if len(token.audit_part) + corr_len + len(key_part) > AUDIT_ROOM - 256:
+            return False
+        if native.mac(self._custody, _of(self._mac_label), _view(digest, 32), mac) != 0:
+            return False
+        _hex(mac, mac_hex)
+        if operation == OP_SIGN:
+            at = _put(line, at, b'"v":1,"op":"sign","outcome":"', 29)
+        else:
+            at = _put(line, at, b'"v":1,"op":"verify","outcome":"', 31)
+        at = _put(line, at, <const uint8_t*><const char*>outcome, len(outcome))
+        at = _put(line, at, b'",', 2)
+        at = _put(line, at, <const uint8_t*><const char*>token.audit_part, len(token.audit_part))
+        at = _put(line, at, b'"corr_id":"', 11)
+        at = _put(line, at, corr, corr_len)
+        at = _put(line, at, b'",', 2)
+        at = _put(line, at, <const uint8_t*><const char*>key_part, len(key_part))
+        at = _put(line, at, b'"digest":"', 10)
+        at = _put(line, at, mac_hex, 64)
+        at = _put(line, at, b'"}', 2)
+        view = _view(line, at)
+        seq = native.audit_append(self._log, view, 0)
+        if seq == RONKMS_WOULD_WAIT:
+            with nogil:
+                seq = native.audit_append(self._log, view, 1)
+        return seq >= 0
+
+    cdef void _finish(self, int operation, int alg, uint32_t outcome, CompiledToken token, uint64_t started) noexcept:
+        cdef timespec now
+        clock_gettime(CLOCK_MONOTONIC, &now)
+        native.count(self._arena, self._record_counter, 1)
+        native.count(self._arena, self._ok_counter, 1)
+        native.observe(self._arena, operation, alg, outcome, _of(token.tenant),
+                       <uint64_t>now.tv_sec * 1000000000 + <uint64_t>now.tv_nsec - started)
 
 
 def parse(bytes body):
     """The members of a known-shape body as a dict, or None: for the tests that hold the parser to its twin."""
     cdef uint8_t scratch[SCRATCH]
     cdef Body parsed
-    if not parse_body(body, len(body), scratch, &parsed):
+    if not parse_body(<const uint8_t*><const char*>body, len(body), scratch, &parsed):
         return None
     members = {}
     if parsed.fields & FIELD_KEY_ID:
@@ -22,3 +415,27 @@ def parse(bytes body):
     if parsed.fields & FIELD_KEY_VERSION:
         members["key_version"] = parsed.key_version
     return members
+
+
+def time_cache_hits(arena, list parts, int n):
+    """Seconds for ``n`` look-ups of a cached verdict, the tag made of ``parts`` each time (bench/native.py).
+
+    Raises ValueError if one is not a hit."""
+    cdef Bytes views[16]
+    cdef uint8_t tag[32]
+    cdef const Arena* pointer = <const Arena*><size_t>arena._pointer()
+    cdef size_t count = len(parts)
+    cdef int index, misses = 0
+    cdef double began
+    if count > 16:
+        raise ValueError("at most 16 parts")
+    for index in range(<int>count):
+        views[index] = _of(<bytes>parts[index])
+    began = _seconds(CLOCK_MONOTONIC)
+    for index in range(n):
+        native.cache_tag(pointer, views, count, tag)
+        misses += native.cache_get(pointer, tag) < 0
+    began = _seconds(CLOCK_MONOTONIC) - began
+    if misses:
+        raise ValueError(f"{misses} look-ups were no hit")
+    return began

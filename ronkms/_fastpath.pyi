@@ -1,4 +1,95 @@
-"""Types and contract of the Cython hot path (``ext/_fastpath.pyx``)."""
+"""Types and contract of the Cython hot path (``ext/_fastpath.pyx`` and its ``.pxi`` parts)."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from ronkms_native import Arena, AuditLog, Custody
+
+UNKNOWN_KEY: Final = 1
+"""Declined because the key was not taught."""
+
+class CompiledToken:
+    """Facts of a token whose checks are of the closed set; see ``capability.checks``.
+
+    ``audit_part``: JSON members ``tenant`` and ``token``, each with its comma. ``deadline``: Unix seconds.
+    ``rights``: (operation index, pattern). ``checks``: alternatives of each check, as ``checks.Query``.
+    """
+
+    tenant: bytes
+    audit_part: bytes
+    def __new__(
+        cls,
+        tenant: bytes,
+        audit_part: bytes,
+        deadline: int,
+        time_offset: float,
+        rights: Sequence[tuple[int, bytes]],
+        checks: Sequence[Sequence[tuple[Any, ...]]],
+    ) -> CompiledToken: ...
+    def decide(self, operation: int, key_id: bytes, alg: bytes, digest: bytes, now: int) -> bool:
+        """The decision on one request, for tests. ``digest``: lower-case hex."""
+
+class VerifyKey:
+    """One candidate version for verification, with the answer to each verdict. Raises ValueError."""
+
+    def __init__(
+        self,
+        *,
+        prefix: bytes,
+        keyring: int,
+        policy: int,
+        alg: int,
+        alg_name: bytes,
+        context: bool,
+        audit_part: bytes,
+        answers: tuple[bytes | None, ...],
+        valid: tuple[bool, ...],
+    ) -> None: ...
+
+class SignKey:
+    """The newest version of a key, ready to sign. ``cost``: admission units."""
+
+    def __init__(
+        self,
+        *,
+        keyring: int,
+        alg: int,
+        alg_name: bytes,
+        cost: int,
+        context: bool,
+        audit_part: bytes,
+        answer_part: bytes,
+        sign: Callable[..., bytes],
+    ) -> None: ...
+
+class Engine:
+    """Answers what it was taught; declines everything else. One a worker process."""
+
+    def __init__(
+        self,
+        arena: Arena,
+        audit_log: AuditLog,
+        custody: Custody,
+        *,
+        mac_label: str,
+        generations: tuple[int, int, int],
+        counters: tuple[int, int],
+        outcomes: tuple[int, int],
+    ) -> None: ...
+    def learn_token(self, token: str, compiled: CompiledToken, generation: int) -> None: ...
+    def learn_verify_key(self, tenant: bytes, key_id: bytes, key_version: int, entry: VerifyKey) -> None: ...
+    def learn_sign_key(self, tenant: bytes, key_id: bytes, entry: SignKey) -> None: ...
+    def token(self, operation: int, authorization: str) -> CompiledToken | None:
+        """The token of an Authorization header, if it stands and grants the operation on some key."""
+    def admit(self, token: CompiledToken, operation: int) -> int: ...
+    def release(self, permit: int) -> None: ...
+    def verify(self, token: CompiledToken, permit: int, body: bytes, corr_id: str, started: int) -> bytes | int | None:
+        """The answer, UNKNOWN_KEY or None. ``started``: CLOCK_MONOTONIC, nanoseconds. Gives the permit back."""
+    def sign(self, token: CompiledToken, permit: int, body: bytes, corr_id: str, started: int) -> bytes | int | None:
+        """As ``verify``."""
 
 def parse(body: bytes) -> dict[str, str | bytes | int] | None:
     """Members of a body of the known shape, decoded; None for any other. For the parser's tests."""
+
+def time_cache_hits(arena: Arena, parts: list[bytes], n: int) -> float:
+    """Seconds that ``n`` tags with their look-ups take. Raises ValueError for a look-up that is no hit."""

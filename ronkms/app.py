@@ -44,6 +44,7 @@ from ronkms.journal import ChangeSignal
 from ronkms.observe.clock import ClockSkew
 from ronkms.policy.pq import PqPolicy
 from ronkms.seal import open_custody
+from ronkms.service.hot_path import HotPath
 from ronkms.service.kms import KmsService
 from ronkms.store.file_store import FileStore
 
@@ -96,6 +97,7 @@ class Application:
             sync_all=settings.audit_sync == "all",
             count=self._counter("kms_audit_records_total"),
         )
+        self._pq_policy = PqPolicy(settings.pq_verify_mode)
         self.service = KmsService(
             arena=self.arena,
             store=self.store,
@@ -103,7 +105,7 @@ class Application:
             capabilities=self.capabilities,
             audit=self.audit,
             bus=self.bus,
-            policy=PqPolicy(settings.pq_verify_mode),
+            policy=self._pq_policy,
             default_backend=settings.backend,
             import_directory=directory / "keystore" / "import",
             verify_only=settings.verify_only,
@@ -126,6 +128,19 @@ class Application:
         self.capabilities.after_fork()
         self.bus.after_fork()
         self.audit.after_fork()
+        if role == "worker" and self.settings.audit_sync != "all":
+            self.wsgi.use_hot_path(
+                HotPath(
+                    arena=self.arena,
+                    audit_log=self.audit.native,
+                    custody=self.custody,
+                    store=self.store,
+                    access=self.service.access,
+                    capabilities=self.capabilities,
+                    policy=self._pq_policy,
+                    verify_only=self.settings.verify_only,
+                )
+            )
         _log.debug("process_started", role=role)
 
     def missing(self) -> list[str]:

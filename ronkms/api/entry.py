@@ -1,13 +1,15 @@
-"""The WSGI entry: correlation id first, then sign and verify at once, everything else through the router.
+"""The WSGI entry: sign and verify at once, everything else through the router.
 
-The two hot routes run the same handlers as all others and give the same answers; what they are spared is
-Falcon's request, response and routing, some tens of microseconds a request.
+The two hot routes run the same handlers as all others and give the same answers. Before them stands the
+native engine (``service.hot_path``), which answers what it was taught and declines the rest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
+from io import BytesIO
+from time import perf_counter_ns
 from typing import Any, Final
 from wsgiref.types import StartResponse
 
@@ -15,14 +17,24 @@ import falcon
 import structlog
 from ronkms_native import Arena
 
+from ronkms._fastpath import UNKNOWN_KEY
 from ronkms.api.answer import JSON
 from ronkms.api.context import Context
 from ronkms.api.headers import CLOSE, SECURITY
 from ronkms.api.headers import CORR_ID as CORR_ID_HEADER
-from ronkms.api.incoming import CORR_ID, Environ, Incoming, bearer, correlation_id, leaves_body
+from ronkms.api.incoming import (
+    CORR_ID,
+    Environ,
+    Incoming,
+    bearer,
+    correlation_id,
+    leaves_body,
+    short_json_length,
+)
 from ronkms.api.problem import CONTENT_TYPE, STATUS_LINE
 from ronkms.api.routes import HOT, ROUTES
 from ronkms.domain.measure import http_counter
+from ronkms.service.hot_path import OPERATIONS, HotPath
 
 _OK: Final = STATUS_LINE[200]
 _OK_COUNTER: Final = http_counter(200)
@@ -42,19 +54,48 @@ class Entry:
         self._perform = context.service.gate.perform
         self._arena = arena
         self._hot = {
-            route.path: (route.op, partial(route.handler, context)) for route in ROUTES if route.name in HOT
+            route.path: (route.op, OPERATIONS[route.op], partial(route.handler, context))
+            for route in ROUTES
+            if route.name in HOT
         }
+        self._hot_path: HotPath | None = None
+
+    def use_hot_path(self, hot_path: HotPath) -> None:
+        """In a worker, after the fork."""
+        self._hot_path = hot_path
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """PEP 3333."""
         corr_id = correlation_id(environ)
-        _bind(corr_id=corr_id)
         hot = self._hot.get(environ["PATH_INFO"])
         if hot is None or environ["REQUEST_METHOD"] != "POST":
+            _bind(corr_id=corr_id)
             environ[CORR_ID] = corr_id
             body: Iterable[bytes] = self._router(environ, start_response)
             return body
-        op, work = hot
+        op, index, work = hot
+        hot_path = self._hot_path
+        token: object = None
+        declined: object = None
+        taken: bytes | None = None
+        if hot_path is not None:
+            engine = hot_path.engine
+            token = engine.token(index, environ.get("HTTP_AUTHORIZATION", ""))
+            if token is not None and (length := short_json_length(environ)):
+                started = perf_counter_ns()
+                permit = engine.admit(token, index)
+                if permit >= 0:
+                    try:
+                        taken = environ["wsgi.input"].read(length)
+                    except BaseException:
+                        engine.release(permit)
+                        raise
+                    run = engine.verify if index else engine.sign
+                    declined = run(token, permit, taken, corr_id, started)
+                    if type(declined) is bytes:
+                        return _answer(start_response, declined, corr_id)
+                    environ["wsgi.input"] = BytesIO(taken)
+        _bind(corr_id=corr_id)
         try:
             answer = self._perform(bearer(environ), op, corr_id, work, Incoming(environ, _NO_PARAMS))
         except OSError:
@@ -62,16 +103,9 @@ class Entry:
         except Exception as error:  # noqa: BLE001  # whatever it is, it becomes a problem, and is logged
             return self._refuse(environ, start_response, error, corr_id)
         self._arena.count(_OK_COUNTER)
-        start_response(
-            _OK,
-            [
-                _JSON_TYPE,
-                ("Content-Length", str(len(answer.body))),
-                (CORR_ID_HEADER, corr_id),
-                *SECURITY,
-            ],
-        )
-        return (answer.body,)
+        if hot_path is not None and (token is None or declined == UNKNOWN_KEY):
+            hot_path.learn(op, bearer(environ), taken)
+        return _answer(start_response, answer.body, corr_id)
 
     def _refuse(
         self, environ: Environ, start_response: StartResponse, error: Exception, corr_id: str
@@ -89,3 +123,10 @@ class Entry:
             headers.append(CLOSE)
         start_response(STATUS_LINE[problem.status], headers)
         return (problem.body,)
+
+
+def _answer(start_response: StartResponse, body: bytes, corr_id: str) -> Iterable[bytes]:
+    start_response(
+        _OK, [_JSON_TYPE, ("Content-Length", str(len(body))), (CORR_ID_HEADER, corr_id), *SECURITY]
+    )
+    return (body,)

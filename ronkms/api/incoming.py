@@ -25,6 +25,22 @@ _BEARER: Final = "bearer "
 _NO_TOKEN: Final = "send a valid capability: Authorization: Bearer TOKEN"  # noqa: S105  # a message
 
 
+SHORT: Final = 100_000
+"""Longest body that the hot path takes."""
+
+
+def short_json_length(environ: Environ) -> int:
+    """Length of a plain, short JSON body; 0 for any other."""
+    if (
+        environ.get("CONTENT_TYPE") != "application/json"
+        or "HTTP_CONTENT_ENCODING" in environ
+        or "HTTP_TRANSFER_ENCODING" in environ
+    ):
+        return 0
+    length = int(environ.get("CONTENT_LENGTH") or 0)
+    return length if length <= SHORT else 0
+
+
 class Incoming:
     """One request, after routing. ``params`` are the variable parts of the path."""
 

@@ -11,7 +11,8 @@ from ronkms.audit.record import MAX_DETAIL, VERSION, Body, bounded, encode_body
 from ronkms.domain.operation import DURABLE, Operation, Outcome
 from ronkms.errors import AuditUnavailable
 
-_DIGEST_LABEL: Final = "ron-kms audit input digest v1"
+DIGEST_LABEL: Final = "ron-kms audit input digest v1"
+"""Label of the key of input digests, for ``Custody.mac``."""
 _UNAVAILABLE: Final = "the audit log cannot be written, so nothing is done; see the server's log"
 
 
@@ -35,13 +36,18 @@ class AuditLogTrail:
         self._count = count
 
     @property
+    def native(self) -> AuditLog:
+        """The log that this trail appends to."""
+        return self._log
+
+    @property
     def head(self) -> tuple[int, str]:
         """(number of records, hex of the last one's leaf hash): an anchor to keep outside the directory."""
         return self._log.head
 
     def input_digest(self, data: bytes) -> str:
         """See ``audit.protocol.AuditTrail``."""
-        return self._mac(_DIGEST_LABEL, data).hex()
+        return self._mac(DIGEST_LABEL, data).hex()
 
     def record(
         self,

@@ -19,11 +19,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Literal
 
 from ronkms.capability.access import FACTS, Access
 
 Predicate = Callable[[Access], bool]
+
+TimeQuery = tuple[Literal["time"], int]
+"""Deadline in Unix seconds, the first moment that is too late."""
+MemberQuery = tuple[Literal["member"], int, frozenset[str]]
+"""Number of the fact in ``access.FACTS``, and the texts of which it must be one."""
+PrefixQuery = tuple[Literal["prefix"], int, str]
+Query = TimeQuery | MemberQuery | PrefixQuery
+Alternatives = tuple[Query, ...]
+"""One check: some query must hold."""
 
 _CHECK: Final = "check if "
 _TEXT: Final = r'"([A-Za-z0-9._*:/@+=-]*)"'
@@ -45,32 +54,33 @@ _PREFIX: Final = re.compile(rf"{_BINDING}\$(?P=variable)\.starts_with\((?P<texts
 
 class CompiledChecks:
     """The checks of a token: a ``deadline`` (Unix seconds, first moment that is too late) that sums up
-    those on time alone, and predicates for the rest, all of which must hold."""
+    those on time alone, and ``checks`` for the rest, all of which must hold: as data, for the native hot
+    path, and as ``predicates``."""
 
-    __slots__ = ("deadline", "predicates")
+    __slots__ = ("checks", "deadline", "predicates")
 
-    def __init__(self, deadline: int | None, predicates: tuple[Predicate, ...]) -> None:
+    def __init__(self, deadline: int | None, checks: tuple[Alternatives, ...]) -> None:
         self.deadline = deadline
-        self.predicates = predicates
+        self.checks = checks
+        self.predicates = tuple(_predicate_of(alternatives) for alternatives in checks)
 
 
 def compile_checks(printed: list[str]) -> CompiledChecks | None:
     """Compiles printed checks, each without the ending ``;``. None if one is beyond the closed set."""
     deadlines: list[int] = []
-    predicates: list[Predicate] = []
+    checks: list[Alternatives] = []
     for check in printed:
         if not check.startswith(_CHECK):
             return None
-        queries = check.removeprefix(_CHECK).split(" or ")
-        if len(queries) == 1 and (deadline := _deadline(queries[0])) is not None:
-            deadlines.append(deadline)
-            continue
-        alternatives = [_query(query) for query in queries]
-        known = [alternative for alternative in alternatives if alternative is not None]
+        alternatives = [_query(query) for query in check.removeprefix(_CHECK).split(" or ")]
+        known = tuple(query for query in alternatives if query is not None)
         if len(known) != len(alternatives):
             return None
-        predicates.append(known[0] if len(known) == 1 else _any_of(known))
-    return CompiledChecks(min(deadlines, default=None), tuple(predicates))
+        if len(known) == 1 and known[0][0] == "time":
+            deadlines.append(known[0][1])
+        else:
+            checks.append(known)
+    return CompiledChecks(min(deadlines, default=None), tuple(checks))
 
 
 def _deadline(query: str) -> int | None:
@@ -84,20 +94,34 @@ def _deadline(query: str) -> int | None:
     return int(date.timestamp()) + (1 if found["relation"] == "<=" else 0)
 
 
-def _query(query: str) -> Predicate | None:
+def _query(query: str) -> Query | None:
     deadline = _deadline(query)
     if deadline is not None:
-        return lambda access: access.time < deadline
+        return ("time", deadline)
     if found := _LITERAL.fullmatch(query) or _EQUAL.fullmatch(query) or _MEMBER.fullmatch(query):
-        texts = found["texts"] or found["list"]
-        return _member(FACTS.index(found["name"]), frozenset(re.findall(_TEXT, texts)))
+        groups = found.groupdict()
+        texts = groups["texts"] or groups["list"]
+        return ("member", FACTS.index(found["name"]), frozenset(re.findall(_TEXT, texts)))
     if found := _PREFIX.fullmatch(query):
-        return _prefix(FACTS.index(found["name"]), found["texts"].strip('"'))
+        return ("prefix", FACTS.index(found["name"]), found["texts"].strip('"'))
     return None
 
 
-def _member(position: int, texts: frozenset[str]) -> Predicate:
-    return lambda access: access[position] in texts
+def _predicate_of(alternatives: Alternatives) -> Predicate:
+    predicates = [_predicate(query) for query in alternatives]
+    if len(predicates) == 1:
+        return predicates[0]
+    return lambda access: any(holds(access) for holds in predicates)
+
+
+def _predicate(query: Query) -> Predicate:
+    match query:
+        case ("time", deadline):
+            return lambda access: access.time < deadline
+        case ("member", position, texts):
+            return lambda access: access[position] in texts
+        case ("prefix", position, prefix):
+            return _prefix(position, prefix)
 
 
 def _prefix(position: int, prefix: str) -> Predicate:
@@ -106,7 +130,3 @@ def _prefix(position: int, prefix: str) -> Predicate:
         return isinstance(value, str) and value.startswith(prefix)
 
     return holds
-
-
-def _any_of(alternatives: list[Predicate]) -> Predicate:
-    return lambda access: any(alternative(access) for alternative in alternatives)

@@ -42,6 +42,11 @@ class ForwardTime:
         self._clock = clock
         self._offset = clock.wall() - clock.elapsed()
 
+    @property
+    def offset(self) -> float:
+        """What is added to :meth:`Clock.elapsed` to get Unix time, in seconds."""
+        return self._offset
+
     def now(self) -> int:
         """Whole Unix seconds: the wall clock, or what it would be had nobody set it back."""
         return int(max(self._clock.wall(), self._offset + self._clock.elapsed()))

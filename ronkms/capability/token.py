@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from biscuit_auth import AuthorizationError, Biscuit, DataLogError
 
 from ronkms.capability import pattern
 from ronkms.capability.access import Access
-from ronkms.capability.checks import CompiledChecks, compile_checks
+from ronkms.capability.checks import Alternatives, CompiledChecks, compile_checks
 from ronkms.capability.clock import Clock, ForwardTime
 from ronkms.capability.datalog import AuthorityFacts, authorize
 from ronkms.capability.state import CapabilityState, Root, revocation_id
@@ -33,6 +33,19 @@ outside, so tokens with them (or with strings that look like them) are refused."
 _AUTHORITY_FACTS: Final = ("tenant(", "right(", "expires(", "root(")
 
 _OPERATIONS: Final = {operation.value: operation for operation in Operation}
+
+
+class CompiledFacts(NamedTuple):
+    """What a token of the closed set says, for a decision outside Python (``ext/compiled_token.pxi``)."""
+
+    tenant: str
+    token_id: str
+    deadline: int
+    """Unix seconds, the first moment that is too late."""
+    time_offset: float
+    """See ``capability.clock.ForwardTime.offset``."""
+    rights: tuple[tuple[Operation, str], ...]
+    checks: tuple[Alternatives, ...]
 
 
 class VerifiedToken:
@@ -94,6 +107,20 @@ class VerifiedToken:
     def compiled(self) -> bool:
         """True if its checks are of the closed set, so that no Datalog runs on a request."""
         return self._compiled is not None
+
+    def compiled_facts(self) -> CompiledFacts | None:
+        """None for a token beyond the closed set. Says nothing about revocation: see ``require_valid``."""
+        compiled = self._compiled
+        if compiled is None:
+            return None
+        return CompiledFacts(
+            self._tenant,
+            self._token_id,
+            self._deadline,
+            self._time.offset,
+            tuple((op, granted) for op, patterns in self._rights.items() for granted in patterns),
+            compiled.checks,
+        )
 
     def require_valid(self) -> int:
         """Neither expired nor revoked, and its root in use. Returns the time that was taken for it.

@@ -1,7 +1,7 @@
 """The state machine of keys and versions.
 
-    enabled <-> disabled
-    enabled | disabled -> destroy_scheduled -> disabled (restore) | destroyed (window passed)
+enabled <-> disabled
+enabled | disabled -> destroy_scheduled -> disabled (restore) | destroyed (window passed)
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class KmsService:
             audit=audit,
             verify_only=verify_only,
         )
-        access = KeyAccess(store=store, backends=backends, capabilities=capabilities)
+        self.access = access = KeyAccess(store=store, backends=backends, capabilities=capabilities)
         journaling = Journaling(audit=audit, bus=bus)
         self._tickets = ImportTickets(import_directory)
         self.signing = Signing(gate=self.gate, access=access)

@@ -1,7 +1,8 @@
 """Verdicts of verifications in the cache that all workers share.
 
-A tag covers, each with its length and in this order: tenant, verify mode, policy generation, key epoch,
-algorithm, public key, key version, input kind, signature format, context, digest of the input, signature.
+A tag covers, each with its length and in this order: a sub-tag of what stays the same for a key (tenant,
+verify mode, policy generation, key epoch, algorithm, public key, key version), input kind, signature
+format, context, digest of the input, signature. ``ext/_fastpath.pyx`` makes the same tags.
 The digest is SHA-256 of a message, whatever its length; other inputs stand as they are, which the input
 kind keeps apart. A rotation, a state change or a policy change alters the tag, so that older verdicts are
 unreachable at once in every worker.
@@ -29,21 +30,43 @@ _PACKED: Final = {
 _STALE: Final = -2
 
 
+def verdicts_of(bits: int, components: int) -> tuple[bool, ...]:
+    """The verdicts that are packed into ``bits``, one a component."""
+    return _UNPACKED[components][bits]
+
+
 class VerdictCache:
     """One verdict a component, packed into bits."""
 
     def __init__(self, arena: Arena) -> None:
         self._arena = arena
 
-    def tag(self, parts: list[bytes]) -> bytes:
-        """The 32-byte tag of the parts named above."""
-        return self._arena.cache_tag(parts)
+    def sub_tag(
+        self, tenant: bytes, mode: str, generation: int, epoch: int, alg: str, public: bytes, number: int
+    ) -> bytes:
+        """32 bytes for what stays the same for a key; ``generation`` is the policy's, ``number`` the key
+        version (0 for an inline key)."""
+        return self._arena.cache_tag(
+            [
+                tenant,
+                mode.encode(),
+                generation.to_bytes(8, "big"),
+                epoch.to_bytes(8, "big"),
+                alg.encode(),
+                public,
+                number.to_bytes(4, "big"),
+            ]
+        )
+
+    def tag(self, sub_tag: bytes, input_parts: list[bytes]) -> bytes:
+        """The 32-byte tag: the sub-tag and the parts of the input named above."""
+        return self._arena.cache_tag([sub_tag, *input_parts])
 
     def get(self, tag: bytes, components: int) -> tuple[tuple[bool, ...] | None, bool]:
         """(verdicts, False), (None, False) for a miss, (None, True) for a stale entry."""
         found = self._arena.cache_get(tag)
         if found >= 0:
-            return _UNPACKED[components][found], False
+            return verdicts_of(found, components), False
         return None, found == _STALE
 
     def put(self, tag: bytes, verdicts: tuple[bool, ...]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import chain
 
 from ronkms_native import Arena
@@ -92,15 +93,10 @@ class Candidates:
             version = key.enabled_version(key_version)
             self._require_fit(version.alg, given, mode)
             versions = iter((version,))
-        prefix = [
-            call.tenant_bytes,
-            mode.encode(),
-            generation.to_bytes(8, "big"),
-            key.epoch.to_bytes(8, "big"),
-        ]
+        sub_tag = partial(self._cache.sub_tag, call.tenant_bytes, mode, generation, key.epoch)
         suffix = _input_parts(given, call.input, signature)
         untried = (
-            self._candidate(prefix, suffix, version.alg, version.public, version.number)
+            self._candidate(sub_tag, suffix, version.alg, version.public, version.number)
             for version in versions
         )
         return Check(given, call.input, signature, mode, key, untried)
@@ -114,8 +110,8 @@ class Candidates:
         call.input = digest or given.data
         self._access.require_any(call, alg, digest)
         self._require_fit(alg, given, mode)
-        prefix = [call.tenant_bytes, mode.encode(), generation.to_bytes(8, "big"), bytes(8)]
-        candidate = self._candidate(prefix, _input_parts(given, call.input, signature), alg, public, 0)
+        sub_tag = partial(self._cache.sub_tag, call.tenant_bytes, mode, generation, 0)
+        candidate = self._candidate(sub_tag, _input_parts(given, call.input, signature), alg, public, 0)
         return Check(given, call.input, signature, mode, None, iter((candidate,)))
 
     def _policy_now(self, call: Call) -> tuple[int, VerifyMode]:
@@ -141,9 +137,14 @@ class Candidates:
                 yield version
 
     def _candidate(
-        self, prefix: list[bytes], suffix: list[bytes], alg: str, public: bytes, number: int
+        self,
+        sub_tag: Callable[[str, bytes, int], bytes],
+        suffix: list[bytes],
+        alg: str,
+        public: bytes,
+        number: int,
     ) -> Candidate:
-        tag = self._cache.tag([*prefix, alg.encode(), public, number.to_bytes(4, "big"), *suffix])
+        tag = self._cache.tag(sub_tag(alg, public, number), suffix)
         return Candidate(ALGORITHMS[alg], public, number, tag)
 
 

@@ -1,0 +1,212 @@
+"""Teaches the native engine of sign and verify (``ext/_fastpath.pyx``) what it may answer by itself.
+
+The engine declines whatever it was not taught. What it is taught here is what the general path would find:
+facts of a token, the candidate version of a key, the texts of the answers; each with the generations that
+were read before the facts, so that any later change makes the engine decline until it is taught anew.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from ronkms_native import Arena, AuditLog, Custody
+
+from ronkms._fastpath import CompiledToken, Engine, SignKey, VerifyKey
+from ronkms.audit.log import DIGEST_LABEL
+from ronkms.capability.protocol import CapabilityVerifier
+from ronkms.capability.token import VerifiedToken
+from ronkms.domain.algorithm import ALGORITHMS, Algorithm, Usage
+from ronkms.domain.key import Key, KeyState, KeyVersion
+from ronkms.domain.measure import (
+    ALG_INDEX,
+    CAPABILITY,
+    COUNTER_INDEX,
+    KEYRING,
+    OP_INDEX,
+    OUTCOME_INDEX,
+    POLICY,
+    http_counter,
+)
+from ronkms.domain.operation import Operation, Outcome
+from ronkms.errors import KmsError, NotFound
+from ronkms.policy.pq import PqPolicy
+from ronkms.service.key_access import KeyAccess
+from ronkms.service.results import Signature, Verification
+from ronkms.service.verdict_cache import VerdictCache, verdicts_of
+from ronkms.store.protocol import KeyStore
+
+OPERATIONS: Final = {Operation.SIGN: OP_INDEX[Operation.SIGN], Operation.VERIFY: OP_INDEX[Operation.VERIFY]}
+"""What the engine does, by the index that it and the arena use."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+class _Named(msgspec.Struct):
+    """The part of a request that says which key entry was missing."""
+
+    key_id: str = ""
+    key_version: int = 0
+
+
+_named = msgspec.json.Decoder(_Named)
+
+
+class HotPath:
+    """One in each worker, made after the fork: the engine pins handles that no other process may share."""
+
+    def __init__(
+        self,
+        *,
+        arena: Arena,
+        audit_log: AuditLog,
+        custody: Custody,
+        store: KeyStore,
+        access: KeyAccess,
+        capabilities: CapabilityVerifier,
+        policy: PqPolicy,
+        verify_only: bool,
+    ) -> None:
+        self._arena = arena
+        self._store = store
+        self._access = access
+        self._capabilities = capabilities
+        self._policy = policy
+        self._cache = VerdictCache(arena)
+        self._verify_only = verify_only
+        self.engine = Engine(
+            arena,
+            audit_log,
+            custody,
+            mac_label=DIGEST_LABEL,
+            generations=(KEYRING, CAPABILITY, POLICY),
+            counters=(http_counter(200), COUNTER_INDEX["kms_audit_records_total"]),
+            outcomes=(OUTCOME_INDEX[Outcome.OK], OUTCOME_INDEX[Outcome.INVALID]),
+        )
+
+    def learn(self, op: Operation, token: str, body: bytes | None) -> None:
+        """After the general path has answered 200. ``body``: what the engine declined with UNKNOWN_KEY;
+        None if it did not know the token."""
+        if self._verify_only and op is not Operation.VERIFY:
+            return
+        generation = self._arena.generation(CAPABILITY)
+        try:
+            capability = self._capabilities.authenticate(token)
+        except KmsError:
+            return
+        if body is None:
+            self._learn_token(token, capability, generation)
+            return
+        named = _named.decode(body)
+        if op is Operation.VERIFY:
+            self._learn_verify_key(capability.tenant, named.key_id, named.key_version)
+        else:
+            self._learn_sign_key(capability.tenant, named.key_id)
+
+    def _learn_token(self, token: str, capability: object, generation: int) -> None:
+        facts = capability.compiled_facts() if isinstance(capability, VerifiedToken) else None
+        if facts is None:
+            return
+        rights = [
+            (OPERATIONS[operation], pattern.encode())
+            for operation, pattern in facts.rights
+            if operation in OPERATIONS
+        ]
+        audit_part = f'"tenant":"{facts.tenant}","token":"{facts.token_id}",'.encode()
+        checks = [list(alternatives) for alternatives in facts.checks]
+        compiled = CompiledToken(
+            facts.tenant.encode(), audit_part, facts.deadline, facts.time_offset, rights, checks
+        )
+        self.engine.learn_token(token, compiled, generation)
+
+    def _usable(self, tenant: str, key_id: str) -> Key | None:
+        self._store.refresh()
+        try:
+            key = self._store.get(tenant, key_id)
+        except NotFound:
+            return None
+        usable = key.state is KeyState.ENABLED and key.usage is Usage.SIGN and key.damaged is None
+        return key if usable else None
+
+    def _learn_verify_key(self, tenant: str, key_id: str, number: int) -> None:
+        keyring, policy = self._arena.generation(KEYRING), self._arena.generation(POLICY)
+        mode = self._policy.verify_mode(tenant)
+        key = self._usable(tenant, key_id)
+        if key is None:
+            return
+        try:
+            version = key.enabled_version(number) if number else key.newest_enabled()
+        except KmsError:
+            return
+        row = ALGORITHMS[version.alg]
+        if not self._policy.allows(mode, row):
+            return
+        last = bool(number) or not _has_older(key, version)
+        answers: list[bytes | None] = []
+        valid: list[bool] = []
+        for bits in range(1 << len(row.components)):
+            verdicts = verdicts_of(bits, len(row.components))
+            accepted = self._policy.accepts(mode, row, verdicts)
+            valid.append(accepted)
+            if not accepted and not last:
+                answers.append(None)
+                continue
+            answer = Verification(
+                valid=accepted,
+                alg=version.alg,
+                key_version=version.number,
+                mode=mode.value,
+                components=dict(zip(row.components, verdicts, strict=True)),
+                conformant=all(verdicts),
+                cache="hit",
+            )
+            answers.append(_encode(answer))
+        entry = VerifyKey(
+            prefix=self._cache.sub_tag(
+                tenant.encode(), mode, policy, key.epoch, version.alg, version.public, version.number
+            ),
+            keyring=keyring,
+            policy=policy,
+            alg=ALG_INDEX[version.alg],
+            alg_name=key.alg.encode(),
+            context=row.context,
+            audit_part=_audit_part(key, version),
+            answers=tuple(answers),
+            valid=tuple(valid),
+        )
+        self.engine.learn_verify_key(tenant.encode(), key_id.encode(), number, entry)
+
+    def _learn_sign_key(self, tenant: str, key_id: str) -> None:
+        keyring = self._arena.generation(KEYRING)
+        key = self._usable(tenant, key_id)
+        if key is None:
+            return
+        try:
+            version = key.newest_enabled()
+            handle = self._access.handle(key, version)
+        except KmsError:
+            return
+        row: Algorithm = ALGORITHMS[version.alg]
+        answer = _encode(
+            Signature(signature=b"", alg=version.alg, key_id=key.key_id, key_version=version.number)
+        )
+        entry = SignKey(
+            keyring=keyring,
+            alg=ALG_INDEX[version.alg],
+            alg_name=key.alg.encode(),
+            cost=row.cost_private,
+            context=row.context,
+            audit_part=_audit_part(key, version),
+            answer_part=answer.removeprefix(b'{"signature":"'),
+            sign=handle.sign,
+        )
+        self.engine.learn_sign_key(tenant.encode(), key_id.encode(), entry)
+
+
+def _has_older(key: Key, newest: KeyVersion) -> bool:
+    """Whether another enabled version could have made a signature that the newest did not."""
+    return any(key.versions[number].state is KeyState.ENABLED for number in range(newest.number - 1, 0, -1))
+
+
+def _audit_part(key: Key, version: KeyVersion) -> bytes:
+    return f'"key_id":"{key.key_id}","key_version":{version.number},"alg":"{version.alg}",'.encode()

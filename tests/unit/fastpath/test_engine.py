@@ -1,0 +1,230 @@
+"""What the engine answers itself, and when it declines."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ronkms_native import Arena, AuditLog, Custody
+
+from ronkms._fastpath import UNKNOWN_KEY, CompiledToken, Engine, SignKey, VerifyKey
+from ronkms.domain.measure import CAPABILITY, COUNTER_INDEX, KEYRING, POLICY, http_counter
+from tests.fakes.api import make_arena
+
+SIGN, VERIFY = 0, 1
+HEADER = "Bearer a-token"
+SIGNATURE = b"s" * 64
+
+
+class Taught:
+    """An engine that knows one token and one key, over real parts."""
+
+    def __init__(self, directory: Path) -> None:
+        self.arena: Arena = make_arena()
+        self.custody, _ = Custody.create("dev", None)
+        self.log = AuditLog.open(self.arena, str(directory), 1 << 20)
+        self.log.after_fork()
+        self.engine = Engine(
+            self.arena,
+            self.log,
+            self.custody,
+            mac_label="test",
+            generations=(KEYRING, CAPABILITY, POLICY),
+            counters=(http_counter(200), COUNTER_INDEX["kms_audit_records_total"]),
+            outcomes=(0, 1),
+        )
+        self.prefix = self.arena.cache_tag([b"a key"])
+        self.signed: list[bytes] = []
+        self.teach_token()
+        self.teach_keys()
+
+    def teach_token(self, deadline: int = 1 << 40) -> None:
+        token = CompiledToken(
+            b"t", b'"tenant":"t","token":"00",', deadline, 0.0, [(SIGN, b"k*"), (VERIFY, b"k*")], []
+        )
+        self.engine.learn_token("a-token", token, self.arena.generation(CAPABILITY))
+
+    def teach_keys(self) -> None:
+        keyring, policy = self.arena.generation(KEYRING), self.arena.generation(POLICY)
+        part = b'"key_id":"k","key_version":1,"alg":"Ed25519",'
+        verify = VerifyKey(
+            prefix=self.prefix,
+            keyring=keyring,
+            policy=policy,
+            alg=1,
+            alg_name=b"Ed25519",
+            context=False,
+            audit_part=part,
+            answers=(b"no", b"yes"),
+            valid=(False, True),
+        )
+        self.engine.learn_verify_key(b"t", b"k", 0, verify)
+        sign = SignKey(
+            keyring=keyring,
+            alg=1,
+            alg_name=b"Ed25519",
+            cost=2,
+            context=False,
+            audit_part=part,
+            answer_part=b'"}',
+            sign=self.sign,
+        )
+        self.engine.learn_sign_key(b"t", b"k", sign)
+
+    def sign(self, message: bytes) -> bytes:
+        self.signed.append(message)
+        return SIGNATURE
+
+    def cache(self, message_digest: bytes, verdict: int) -> None:
+        tag = self.arena.cache_tag([self.prefix, b"message", b"", b"", message_digest, SIGNATURE])
+        self.arena.cache_put(tag, verdict, verdict == 0)
+
+    def ask(self, operation: int, **members: object) -> bytes | int | None:
+        token = self.engine.token(operation, HEADER)
+        assert token is not None
+        permit = self.engine.admit(token, operation)
+        assert permit >= 0
+        body = json.dumps({"key_id": "k", "message": base64.b64encode(b"m").decode(), **members}).encode()
+        if operation == VERIFY:
+            body = body[:-1] + b',"signature":"' + base64.b64encode(SIGNATURE) + b'"}'
+            return self.engine.verify(token, permit, body, "c", time.monotonic_ns())
+        return self.engine.sign(token, permit, body, "c", time.monotonic_ns())
+
+
+@pytest.fixture
+def taught(tmp_path: Path) -> Iterator[Taught]:
+    made = Taught(tmp_path)
+    yield made
+    inflight = made.arena.snapshot().inflight
+    assert (inflight["sign"][0], inflight["verify"][0]) == (0, 0)
+
+
+def digest(message: bytes) -> bytes:
+    from hashlib import sha256
+
+    return sha256(message).digest()
+
+
+def test_a_cached_verdict_is_answered(taught: Taught) -> None:
+    assert taught.ask(VERIFY) is None
+    taught.cache(digest(b"m"), 1)
+    assert taught.ask(VERIFY) == b"yes"
+    taught.cache(digest(b"m"), 0)
+    assert taught.arena.snapshot().cache["miss"] == 0, "a miss is the general path's to count"
+    assert taught.log.head[0] == 1
+
+
+def test_a_negative_verdict_is_answered(taught: Taught) -> None:
+    taught.cache(digest(b"m"), 0)
+    assert taught.ask(VERIFY) == b"no"
+
+
+def test_a_signature_is_answered(taught: Taught) -> None:
+    assert taught.ask(SIGN) == b'{"signature":"' + base64.b64encode(SIGNATURE) + b'"}'
+    assert taught.signed == [b"m"]
+    assert taught.log.head[0] == 1
+
+
+def test_records_are_written_by_the_general_schema(taught: Taught, tmp_path: Path) -> None:
+    taught.ask(SIGN)
+    (record,) = [
+        json.loads(line) for path in tmp_path.glob("*.jsonl") for line in path.read_text().splitlines()
+    ]
+    assert record.pop("digest") == taught.custody.mac("test", digest(b"m")).hex()
+    assert {name: record[name] for name in list(record)[3:]} == {
+        "v": 1,
+        "op": "sign",
+        "outcome": "ok",
+        "tenant": "t",
+        "token": "00",
+        "corr_id": "c",
+        "key_id": "k",
+        "key_version": 1,
+        "alg": "Ed25519",
+    }
+
+
+@pytest.mark.parametrize("generation", [KEYRING, POLICY])
+def test_a_change_makes_it_decline_to_verify(taught: Taught, generation: int) -> None:
+    taught.cache(digest(b"m"), 1)
+    taught.arena.bump(generation)
+    assert taught.ask(VERIFY) == UNKNOWN_KEY
+    taught.teach_keys()
+    assert taught.ask(VERIFY) == b"yes"
+
+
+def test_a_change_makes_it_decline_to_sign(taught: Taught) -> None:
+    taught.arena.bump(KEYRING)
+    assert taught.ask(SIGN) == UNKNOWN_KEY
+    assert taught.signed == []
+
+
+def test_a_change_during_the_cryptography_is_noticed(taught: Taught, monkeypatch: pytest.MonkeyPatch) -> None:
+    def changes(message: bytes) -> bytes:
+        taught.arena.bump(KEYRING)
+        return SIGNATURE
+
+    monkeypatch.setattr(taught, "sign", changes)
+    taught.teach_keys()
+    assert taught.ask(SIGN) is None
+    assert taught.log.head[0] == 0
+
+
+def test_a_failing_backend_is_left_to_the_general_path(
+    taught: Taught, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(message: bytes) -> bytes:
+        raise ValueError
+
+    monkeypatch.setattr(taught, "sign", fails)
+    taught.teach_keys()
+    assert taught.ask(SIGN) is None
+
+
+def test_a_change_of_capabilities_makes_it_forget_tokens(taught: Taught) -> None:
+    taught.arena.bump(CAPABILITY)
+    assert taught.engine.token(SIGN, HEADER) is None
+
+
+def test_an_expired_token_is_not_served(taught: Taught) -> None:
+    taught.teach_token(deadline=int(time.time()))
+    assert taught.engine.token(SIGN, HEADER) is None
+
+
+@pytest.mark.parametrize(
+    "header", ["", "Bearer ", "bearer a-token", "Bearer a-tokem", "Basic a-token", "é" * 9]
+)
+def test_other_headers_are_declined(taught: Taught, header: str) -> None:
+    assert taught.engine.token(SIGN, header) is None
+
+
+@pytest.mark.parametrize(
+    "members",
+    [{"context": "Yw=="}, {"key_id": "x"}, {"prehashed": "sha256"}, {"message": 1}, {"key_version": 2}],
+)
+def test_other_requests_are_declined(taught: Taught, members: dict[str, object]) -> None:
+    taught.cache(digest(b"m"), 1)
+    assert taught.ask(VERIFY, **members) in (None, UNKNOWN_KEY)
+    assert taught.ask(SIGN, **members) in (None, UNKNOWN_KEY)
+    assert taught.log.head[0] == 0
+
+
+def test_a_key_outside_the_rights_is_declined(taught: Taught) -> None:
+    narrow = CompiledToken(b"t", b"", 1 << 40, 0.0, [(SIGN, b"other")], [])
+    taught.engine.learn_token("a-token", narrow, taught.arena.generation(CAPABILITY))
+    assert taught.ask(SIGN) is None
+    assert taught.engine.token(VERIFY, HEADER) is None
+
+
+def test_a_closed_log_is_left_to_the_general_path(taught: Taught, tmp_path: Path) -> None:
+    for path in tmp_path.glob("*.jsonl"):
+        path.unlink()
+    taught.log.writable()
+    time.sleep(0.15)
+    taught.ask(SIGN)
+    time.sleep(0.15)
+    assert taught.ask(SIGN) is None
