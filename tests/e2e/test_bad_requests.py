@@ -19,6 +19,7 @@ from tests.e2e.support import (
     cases_transport,
     raw_http,
 )
+from tests.e2e.support.audit_records import read_records
 from tests.e2e.support.bad_request_case import MESSAGE, Case, signing, verifying
 from tests.e2e.support.bad_request_stage import SECRET, Stage, b64, set_up
 from tests.server_process import ServerProcess
@@ -40,6 +41,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             assert ready.snapshot() == before
         _check_counters(server)
         _check_log(server, ready)
+        _check_audit(server, ready)
 
 
 def _check_counters(server: ServerProcess) -> None:
@@ -62,6 +64,26 @@ def _check_log(server: ServerProcess, stage: Stage) -> None:
         assert secret not in log, f"{secret[:12]}... is in the log"
 
 
+def _check_audit(server: ServerProcess, stage: Stage) -> None:
+    """The log verifies; each case that got past authentication is in it once, with the code of its answer."""
+    server.ronctl("audit", "verify", str(server.data_dir / "audit"))
+    codes: dict[str, list[str]] = {}
+    for record in read_records(server.data_dir):
+        if record.get("phase") != "intent":
+            codes.setdefault(record.get("corr_id", ""), []).append(record.get("code", ""))
+    for number in stage.asked:
+        case = CASES[number]
+        reached = case.echoes and case.status != 401 and case not in cases_transport.UNROUTED
+        assert codes.get(_corr_id(number), []) == ([case.code] if reached else []), case.name
+    written = b"".join(path.read_bytes() for path in (server.data_dir / "audit").glob("*.jsonl"))
+    for secret in (SECRET, MESSAGE.encode()[:-4], *(token[:60].encode() for token in stage.tokens.values())):
+        assert secret not in written
+
+
+def _corr_id(number: int) -> str:
+    return f"case-{number}"
+
+
 def test_the_table_is_large_and_its_names_are_unique() -> None:
     names = [case.name for case in CASES]
     assert len(names) >= 200
@@ -70,7 +92,9 @@ def test_the_table_is_large_and_its_names_are_unique() -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_bad_request(stage: Stage, case: Case) -> None:
-    corr_id = f"case-{CASES.index(case)}"
+    number = CASES.index(case)
+    corr_id = _corr_id(number)
+    stage.asked.add(number)
     raw = case.raw(stage)
     line, rest = raw.split(b"\r\n", 1)
     answer = raw_http.exchange(

@@ -46,6 +46,8 @@ class Stage:
     imports: dict[str, dict[str, Any]] = field(default_factory=dict)
     wrapped: dict[str, bytes] = field(default_factory=dict)
     signature: str = ""
+    asked: set[int] = field(default_factory=set)
+    """Numbers of the cases that were sent."""
 
     def ask(
         self,

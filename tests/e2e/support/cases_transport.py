@@ -126,7 +126,7 @@ def _method(method: str, path: str, allow: str) -> Case:
     )
 
 
-ROUTES = [
+UNROUTED = [
     _method("GET", SIGN, "POST"),
     _method("PUT", SIGN, "POST"),
     _method("DELETE", "/v1/kms/keys/ed", "GET"),
@@ -142,6 +142,10 @@ ROUTES = [
     refused("traversal", 404, "not_found", "/v1/kms/keys/../../../etc/passwd", b"", method="GET"),
     refused("escaped traversal", 404, "not_found", "/v1/kms/keys/..%2f..%2fseal/public", b"", method="GET"),
     refused("dots and a slash as a key id", 404, "not_found", "/v1/kms/keys/..%2fseal", b"", method="GET"),
+]
+"""No operation of the service is reached, so none is in the audit log."""
+
+READS = [
     bad("dots as a key id", "/v1/kms/keys/..", b"", method="GET"),
     bad("escaped NUL in a path", "/v1/kms/keys/ed%00", b"", method="GET"),
     bad("invalid UTF-8 in a path", "/v1/kms/keys/%ff%fe", b"", method="GET"),
@@ -155,4 +159,4 @@ ROUTES = [
     bad("after that is no key id", "/v1/kms/keys?after=%00", b"", method="GET"),
 ]
 
-CASES = [*BODIES, *SIZES, *MEDIA_TYPES, *ROUTES]
+CASES = [*BODIES, *SIZES, *MEDIA_TYPES, *UNROUTED, *READS]
