@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
@@ -61,10 +62,20 @@ def _ml_dsa_65_secrets(seed: bytes, public: bytes) -> dict[str, bytes]:
     }
 
 
-def _import(api: ApiClient, alg: str, key_id: str, material: bytes, aes_key: bytes) -> None:
+def _import(
+    api: ApiClient, alg: str, key_id: str, material: bytes, aes_key: bytes, usage: str = "sign"
+) -> None:
     params = api.ok("/v1/kms/keys/import/params", {"mechanism": RSA_OAEP_AES_KWP})
     wrapped = rsa_oaep_aes_kwp(base64.b64decode(params["public_key"]), material, aes_key)
-    api.ok("/v1/kms/keys/import", import_body(params, wrapped, alg=alg, usage="sign", key_id=key_id))
+    api.ok("/v1/kms/keys/import", import_body(params, wrapped, alg=alg, usage=usage, key_id=key_id))
+
+
+def _wrap_and_unwrap(api: ApiClient, key_id: str) -> None:
+    plaintext = base64.b64encode(MESSAGE).decode()
+    for _ in range(20):
+        wrapped = api.ok("/v1/kms/wrap", {"key_id": key_id, "plaintext": plaintext})["ciphertext"]
+        opened = api.ok("/v1/kms/unwrap", {"key_id": key_id, "ciphertext": wrapped})
+        assert opened["plaintext"] == plaintext
 
 
 def _sign_often(url: str, token: str, body: dict[str, str]) -> str:
@@ -88,6 +99,7 @@ def test_private_keys_lie_in_locked_memory_only(tmp_path: Path) -> None:
     (tmp_path / "seal.key").write_bytes(seal)
     (tmp_path / "seal.key").chmod(0o600)
     ed25519_seed, ml_dsa_seed, aes_key = (os.urandom(32) for _ in range(3))
+    wrapping = {alg: os.urandom(32) for alg in ("AES-256-GCM", "AES-KWP", "X-Wing")}
     ed25519 = Ed25519PrivateKey.from_private_bytes(ed25519_seed)
     ml_dsa = MLDSA65PrivateKey.from_seed_bytes(ml_dsa_seed)
     public = ml_dsa.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
@@ -96,15 +108,19 @@ def test_private_keys_lie_in_locked_memory_only(tmp_path: Path) -> None:
         **_ml_dsa_65_secrets(ml_dsa_seed, public),
         **encodings("import key", aes_key),
         **encodings("seal key file", seal),
+        **wrapping,
     }
     der = (Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     env = {"KMS_SEAL": "keyfile", "KMS_SEAL_KEYFILE": str(tmp_path / "seal.key"), "KMS_WORKERS": "2"}
     with ServerProcess(tmp_path / "data", env=env, args=()) as server:
         _needs_ptrace(server.pid)
-        token = server.mint(op=["import", "sign"])
+        token = server.mint(op=["import", "sign", "wrap", "unwrap"])
         api = ApiClient(server.api_url, token)
         _import(api, "Ed25519", "known-ed", ed25519.private_bytes(*der), aes_key)
         _import(api, "ML-DSA-65", "known-ml", ml_dsa.private_bytes(*der), aes_key)
+        for alg, material in wrapping.items():
+            _import(api, alg, f"known-{alg.lower()}", material, aes_key, usage="wrap")
+            _wrap_and_unwrap(api, f"known-{alg.lower()}")
         message = base64.b64encode(MESSAGE).decode()
         last: dict[str, str] = {}
         for key_id in ("known-ed", "known-ml"):
@@ -122,6 +138,36 @@ def test_private_keys_lie_in_locked_memory_only(tmp_path: Path) -> None:
     for pid, found in scans.items():
         assert found.searched > 8 << 20, (pid, found)
         assert 0 < found.locked < MOST_LOCKED, (pid, found)
+
+
+@pytest.mark.timeout(180)
+def test_keys_that_are_not_locked_are_wiped_when_they_are_disabled(tmp_path: Path) -> None:
+    """ES256 and PS256 live in the heap of their library while they are in use, and only then."""
+    ec_key = ec.generate_private_key(ec.SECP256R1())
+    rsa_key = rsa.generate_private_key(65537, 2048)
+    numbers = {
+        "d of ES256": ec_key.private_numbers().private_value.to_bytes(32, "big"),
+        "p of PS256": rsa_key.private_numbers().p.to_bytes(128, "big"),
+        "q of PS256": rsa_key.private_numbers().q.to_bytes(128, "big"),
+        "d of PS256": rsa_key.private_numbers().d.to_bytes(256, "big"),
+    }
+    needles = numbers | {f"{name}, limbs": number[::-1] for name, number in numbers.items()}
+    der = (Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    with ServerProcess(tmp_path / "data", env={"KMS_WORKERS": "2"}) as server:
+        _needs_ptrace(server.pid)
+        api = ApiClient(server.api_url, server.token)
+        _import(api, "ES256", "known-ec", ec_key.private_bytes(*der), os.urandom(32))
+        _import(api, "PS256", "known-rsa", rsa_key.private_bytes(*der), os.urandom(32))
+        message = base64.b64encode(MESSAGE).decode()
+        for key_id in ("known-ec", "known-rsa"):
+            _sign_often(server.api_url, server.token, {"key_id": key_id, "message": message})
+            api.ok(f"/v1/kms/keys/{key_id}/disable")
+        # A worker forgets a key when its next request shows it the change.
+        api.ok("/v1/kms/keys", {"alg": "Ed25519", "usage": "sign", "key_id": "another"})
+        _sign_often(server.api_url, server.token, {"key_id": "another", "message": message})
+        api.close()
+        findings = [str(found) for pid in descendants(server.pid) for found in scan(pid, needles).findings]
+    assert findings == []
 
 
 MARKERS = {
