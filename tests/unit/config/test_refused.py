@@ -129,7 +129,7 @@ def test_dev_contradicts_another_seal() -> None:
         load_settings({"KMS_SEAL": "keyfile", "KMS_SEAL_KEYFILE": "/k"}, dev=True)
 
 
-def test_command_writes_one_line_and_exits_2() -> None:
+def test_command_writes_one_line_and_exits_2(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", "from ronkms.cli.ron_kms import main; main()", "--dev"],
         env={"KMS_WORKERS": "many", "PYTHONPATH": ":".join(filter(None, sys.path))},
@@ -137,6 +137,7 @@ def test_command_writes_one_line_and_exits_2() -> None:
         text=True,
         timeout=30,
         check=False,
+        cwd=tmp_path,  # not the checkout: its sources would hide the installed package
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "error: KMS_WORKERS must be a whole number from 0 to 256\n"

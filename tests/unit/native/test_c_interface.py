@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import re
+from hashlib import sha256
 from pathlib import Path
 
 import ronkms_native
-from ronkms_native import Arena, AuditLog, _native
+from ronkms_native import Arena, AuditLog, Custody, _native
 
 from tests.unit.native.arenas import MISS, make_arena
 
@@ -32,6 +33,9 @@ FUNCTIONS = {
     "count": (INT, ARENA, ctypes.c_uint32, ctypes.c_uint64),
     "generation": (ctypes.c_uint64, ARENA, ctypes.c_uint32),
     "audit_append": (ctypes.c_int64, ARENA, Bytes, INT),
+    "cache_probe": (INT, ARENA, TAG),
+    "sha256": (None, Bytes, TAG),
+    "mac": (INT, ctypes.c_void_p, Bytes, Bytes, TAG),
 }
 
 
@@ -74,6 +78,30 @@ def test_cache_functions_agree_with_the_methods() -> None:
     assert functions.cache_lookup(arena._pointer(), as_bytes(*parts), 3, looked_up) == 7
     assert looked_up.raw == tag.raw
     assert arena.cache_get(tag.raw) == 7
+
+
+def test_a_probe_counts_hits_only() -> None:
+    arena, functions = make_arena(), table()
+    tag = arena.cache_tag([b"probe"])
+    assert functions.cache_probe(arena._pointer(), tag) == MISS
+    arena.cache_put(tag, 3, negative=False)
+    assert functions.cache_probe(arena._pointer(), tag) == 3
+    cache = arena.snapshot().cache
+    assert (cache["hit"], cache["miss"]) == (1, 0)
+
+
+def test_digest_and_mac_agree_with_the_library_and_the_method() -> None:
+    functions = table()
+    custody, _ = Custody.create("dev", None)
+    [data, label, not_text] = as_bytes(b"data" * 99, b"label", b"\xff")
+    out = ctypes.create_string_buffer(32)
+    functions.sha256(data, out)
+    assert out.raw == sha256(b"data" * 99).digest()
+    assert functions.mac(custody._pointer(), label, data, out) == 0
+    assert out.raw == custody.mac("label", b"data" * 99)
+    assert functions.mac(custody._pointer(), not_text, data, out) == -3
+    custody.wipe()
+    assert functions.mac(custody._pointer(), label, data, out) == -3
 
 
 def test_admission_and_metrics_functions_agree_with_the_methods() -> None:

@@ -20,6 +20,7 @@ from ronkms.observe.logs import MASK, configure_logs, ready_line, redact
 def _restore() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
+    structlog.contextvars.clear_contextvars()  # those of requests that other tests made in this thread
     yield
     logging.captureWarnings(capture=False)
     root.handlers[:] = handlers
