@@ -1,7 +1,7 @@
 """The state machine of keys and versions.
 
-enabled <-> disabled
-enabled | disabled -> destroy_scheduled -> disabled (restore) | destroyed (window passed)
+``enabled`` and ``disabled`` turn into each other; both go to ``destroy_scheduled``; from there back to
+``disabled`` (restore), or on to ``destroyed`` when the window has passed.
 """
 
 from __future__ import annotations

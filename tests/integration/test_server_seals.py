@@ -21,7 +21,10 @@ def _server(directory: Path, seal: str, secret: Path) -> ServerProcess:
     return ServerProcess(directory / "data", {"KMS_SEAL": seal, setting: str(secret)}, args=())
 
 
-SEALS = [("keyfile", os.urandom(32), os.urandom(32)), ("passphrase", b"correct horse battery\n", b"wrong horse battery\n")]
+SEALS = [
+    ("keyfile", os.urandom(32), os.urandom(32)),
+    ("passphrase", b"correct horse battery\n", b"wrong horse battery\n"),
+]
 
 
 @pytest.mark.parametrize(("seal", "right", "wrong"), SEALS)
@@ -50,5 +53,5 @@ def test_secret_that_others_can_read_is_refused(tmp_path: Path) -> None:
 
 def test_missing_secret_is_named(tmp_path: Path) -> None:
     server = _server(tmp_path, "keyfile", tmp_path / "nowhere")
-    with pytest.raises(NotReadyError, match="error: seal: .*nowhere"):
+    with pytest.raises(NotReadyError, match=r"error: seal: .*nowhere"):
         server.start()
