@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, auto_pickle=False
 """The hot path of sign and verify: from body bytes to answer bytes (docs/CONCURRENCY.md, "Hot path").
 
 An :class:`Engine` belongs to one worker process. It serves a request of the known shape, of a token and a key

@@ -4,10 +4,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from ronkms_native import Arena, AuditLog, Custody
+from typing_extensions import disjoint_base
 
 UNKNOWN_KEY: Final = 1
 """Declined because the key was not taught."""
 
+@disjoint_base
 class CompiledToken:
     """Facts of a token whose checks are of the closed set; see ``capability.checks``.
 
@@ -29,6 +31,7 @@ class CompiledToken:
     def decide(self, operation: int, key_id: bytes, alg: bytes, digest: bytes, now: int) -> bool:
         """The decision on one request, for tests. ``digest``: lower-case hex."""
 
+@disjoint_base
 class VerifyKey:
     """One candidate version for verification, with the answer to each verdict. Raises ValueError."""
 
@@ -46,6 +49,7 @@ class VerifyKey:
         valid: tuple[bool, ...],
     ) -> None: ...
 
+@disjoint_base
 class SignKey:
     """The newest version of a key, ready to sign. ``cost``: admission units."""
 
@@ -62,6 +66,7 @@ class SignKey:
         sign: Callable[..., bytes],
     ) -> None: ...
 
+@disjoint_base
 class Engine:
     """Answers what it was taught; declines everything else. One a worker process."""
 
