@@ -30,13 +30,14 @@ class Destruction:
         self._store.refresh()
         done = 0
         for tenant, key_id, version in self._store.due_for_destruction(now):
-            done += self._destroy(tenant, key_id, version)
+            done += self._destroy(tenant, key_id, version, now)
         return done
 
-    def _destroy(self, tenant: str, key_id: str, version: int | None) -> bool:
+    def _destroy(self, tenant: str, key_id: str, version: int | None, now: int) -> bool:
         self._record(tenant, key_id, version, "intent", Outcome.OK, "")
         try:
-            self._store.destroy(tenant, key_id, version=version)
+            # A restore since the list was made wins.
+            self._store.destroy(tenant, key_id, version=version, due_by=now)
         except KmsError as error:
             self._record(tenant, key_id, version, "outcome", Outcome.ERROR, error.code)
             return False

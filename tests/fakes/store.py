@@ -130,8 +130,13 @@ class FakeStore:
             ]
         return due
 
-    def destroy(self, tenant: str, key_id: str, *, version: int | None = None) -> Key:
+    def destroy(
+        self, tenant: str, key_id: str, *, version: int | None = None, due_by: int | None = None
+    ) -> Key:
         key = self.get(tenant, key_id)
+        owner = key if version is None else key.version(version)
+        if due_by is not None and (owner.destroy_at is None or owner.destroy_at > due_by):
+            raise Conflict("not due")
         for number in list(key.versions) if version is None else [version]:
             self.records.pop((tenant, key_id, number), None)
             key.versions[number] = msgspec.structs.replace(

@@ -48,10 +48,12 @@ def test_one_that_fails_is_recorded_and_tried_again(api: FakeApi, monkeypatch: p
     due = max(schedule(api, "a"), schedule(api, "b"))
     destroy = api.store.destroy
 
-    def fails_for_a(tenant: str, key_id: str, *, version: int | None = None) -> Key:
+    def fails_for_a(
+        tenant: str, key_id: str, *, version: int | None = None, due_by: int | None = None
+    ) -> Key:
         if key_id == "a":
             raise BackendUnavailable("disk")
-        return destroy(tenant, key_id, version=version)
+        return destroy(tenant, key_id, version=version, due_by=due_by)
 
     monkeypatch.setattr(api.store, "destroy", fails_for_a)
     assert api.service.destroy_due(due) == 1
@@ -71,3 +73,15 @@ def test_nothing_is_destroyed_unrecorded(api: FakeApi) -> None:
     with pytest.raises(AuditUnavailable):
         api.service.destroy_due(due)
     assert ("default", "k", 1) in api.store.records
+
+
+def test_a_restore_since_the_list_was_made_wins(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    api.create("Ed25519", "k")
+    due = schedule(api, "k")
+    listed = api.store.due_for_destruction(due)
+    api.post("keys/k/restore")
+    later = schedule(api, "k", window_seconds=120)
+    monkeypatch.setattr(api.store, "due_for_destruction", lambda now: listed)
+    assert api.service.destroy_due(due) == 0
+    assert api.get("keys/k").json["state"] == "destroy_scheduled"
+    assert api.service.destroy_due(later) == 1
