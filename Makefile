@@ -16,7 +16,7 @@ export CARGO_TARGET_DIR ?= $(CURDIR)/$(RUST)/target
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 RUST_SOURCES := $(shell find $(RUST) -path $(RUST)/target -prune -o \( -name '*.rs' -o -name '*.toml' -o -name '*.lock' -o -name '*.py' -o -name '*.pyi' \) -print)
-APP_SOURCES := pyproject.toml setup.py LICENSE README.md $(shell find ronkms ext -path $(RUST) -prune -o -type f \( -name '*.py' -o -name '*.pyi' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.html' -o -name '*.css' -o -name '*.js' -o -name 'py.typed' \) -print)
+APP_SOURCES := pyproject.toml setup.py LICENSE README.md $(RUST)/py/python/ronkms_native/ronkms_native.h $(shell find ronkms ext -path $(RUST) -prune -o -type f \( -name '*.py' -o -name '*.pyi' -o -name '*.pyx' -o -name '*.pxi' -o -name '*.html' -o -name '*.css' -o -name '*.js' -o -name 'py.typed' \) -print)
 
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-input
 
