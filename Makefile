@@ -1,7 +1,8 @@
 # make run    build, start on the embedded default, print the ready line and a first call to paste
 # make test   everything in short form: system packages, build, lint, types, unit, contract, integration, e2e
 # make prove  the long forms; evidence under bench/results/
-# make bench  requests/s as ratios to a bare Falcon POST
+# make bench  rates of the native core and over HTTP, as ratios against baselines of the same run
+# make gate   fails when a ratio has dropped by more than 10% (part of make test)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 SHELL := /bin/bash
@@ -20,10 +21,10 @@ APP_SOURCES := pyproject.toml setup.py LICENSE README.md $(RUST)/py/python/ronkm
 
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-input
 
-.PHONY: help run test prove bench wheels install lint types rust-test loom pytest lock clean docs system-run system-test
+.PHONY: help run test prove bench gate gate-baseline wheels install lint types rust-test loom pytest lock clean docs system-run system-test system-bench
 
 help:
-	@sed -n 's/^# //p' Makefile | head -4
+	@sed -n 's/^# //p' Makefile | head -5
 
 # --- build -------------------------------------------------------------------------------------
 
@@ -32,6 +33,9 @@ system-run:
 
 system-test:
 	@sh scripts/system_packages.sh test
+
+system-bench:
+	@sh scripts/system_packages.sh bench
 
 $(STAMPS)/venv: requirements/build.lock | system-run
 	@echo "making $(VENV)"
@@ -101,14 +105,21 @@ loom:
 pytest: install $(STAMPS)/test
 	$(BIN)/pytest -m "not long"
 
-test: system-test install $(STAMPS)/test lint types rust-test loom pytest
+test: system-test install $(STAMPS)/test lint types rust-test loom pytest gate
 
 prove: system-test install $(STAMPS)/test
 	RONKMS_LONG=1 $(BIN)/pytest -m long
 	$(MAKE) bench
 
-bench: system-test install $(STAMPS)/test
+bench: system-bench install $(STAMPS)/test
+	$(BIN)/python -m bench.native --out bench/results
 	$(BIN)/python -m bench.http --out bench/results
+
+gate: system-test install $(STAMPS)/test
+	$(BIN)/python -m bench.gate
+
+gate-baseline: system-test install $(STAMPS)/test
+	$(BIN)/python -m bench.gate --record
 
 lock: $(STAMPS)/venv
 	@$(PIP_INSTALL) uv

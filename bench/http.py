@@ -1,219 +1,144 @@
-"""Requests per second over HTTP, each as a ratio to a bare Falcon POST (``make bench``).
+"""Requests per second over HTTP, each as a ratio to a bare Falcon POST (part of ``make bench``).
 
 Both servers run under gunicorn with the same workers, threads and keep-alive on loopback, and get their load
 from the same generator. Every sample of a scenario stands between two samples of the floor (A B A B ...); a
 ratio is the scenario's rate over the mean of the two floor rates beside it; the figure is the median of the
-ratios. Absolute rates move with the machine, the ratios are what counts.
+ratios. Batches are compared with what the native core signs on one core without HTTP, sampled at the
+same times, times the number of cores. Absolute rates move with the machine, the ratios are what counts.
 """
 
 from __future__ import annotations
 
 import argparse
-import base64
-import json
 import os
-import platform
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
-
-from bench import load
+from bench import report
+from bench.bare_server import THREADS, WORKERS, bare_falcon
+from bench.http_sample import HttpSample, Target, sample
+from bench.interleave import measure_rate
+from bench.native_operations import our_sign
+from bench.scenarios import INFLIGHT, Scenario, scenarios
 from tests.server_process import ServerProcess
 
-ROOT = Path(__file__).resolve().parent.parent
-WORKERS = 2
-THREADS = 4
-KEEPALIVE = 4
-AIMS = {
-    "sign Ed25519": 0.75,
-    "sign ML-DSA-65": None,
-    "verify hit": 0.85,
-    "verify miss": None,
-    "401": 0.9,
-    "403": 0.9,
-}
+RAW_SIGNATURES = 20_000
+REFERENCE_RATES = {"sign Ed25519": 11_500, "sign ML-DSA-65": 1_800, "mixed": 6_000}
+"""Requests per second of the runbook's baseline host (RUNBOOK 10)."""
 
 
 @dataclass
-class Scenario:
-    """One kind of request; ``status`` is what every answer must be."""
+class Row:
+    """The samples of one scenario and their ratios."""
 
-    name: str
-    path: str
-    bodies: list[bytes]
-    token: str
-    ok: bool = True
+    scenario: Scenario
+    samples: list[HttpSample] = field(default_factory=list)
     ratios: list[float] = field(default_factory=list)
-    rates: list[float] = field(default_factory=list)
-    p95: list[int] = field(default_factory=list)
+    cpu_ratios: list[float] = field(default_factory=list)
+
+    def add(self, got: HttpSample, before: HttpSample, after: HttpSample, raw_rate: float) -> None:
+        """``before`` and ``after`` are the floor's, ``raw_rate`` the core's signatures per second."""
+        self.samples.append(got)
+        self.cpu_ratios.append((before.cpu_us + after.cpu_us) / 2 / got.cpu_us)
+        if self.scenario.items == 1:
+            self.ratios.append(got.rate / ((before.rate + after.rate) / 2))
+        else:
+            self.ratios.append(got.rate * self.scenario.items / (raw_rate * (os.cpu_count() or 1)))
+
+    def as_report(self) -> dict[str, object]:
+        """Medians, for the JSON file."""
+        found: dict[str, object] = {
+            "ratio": round(statistics.median(self.ratios), 3),
+            "ratio_min": round(min(self.ratios), 3),
+            "ratio_max": round(max(self.ratios), 3),
+            "aim": self.scenario.aim,
+            "rate": round(statistics.median(got.rate for got in self.samples)),
+            "p95_us": round(statistics.median(got.p95_us for got in self.samples)),
+            "server_cpu_us": round(statistics.median(got.cpu_us for got in self.samples), 1),
+            "server_cpu_ratio": round(statistics.median(self.cpu_ratios), 3),
+        }
+        if self.scenario.items > 1:
+            found["signatures_per_request"] = self.scenario.items
+        if self.scenario.name in REFERENCE_RATES:
+            found["reference_rate"] = REFERENCE_RATES[self.scenario.name]
+        return found
 
 
-def _b64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
-def _body(**members: object) -> bytes:
-    return json.dumps(members, separators=(",", ":")).encode()
-
-
-@contextmanager
-def bare_falcon() -> Iterator[str]:
-    """The floor under gunicorn on a free port; yields its URL."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--worker-class", "gthread"]
-    command += ["--workers", str(WORKERS), "--threads", str(THREADS), "--keep-alive", str(KEEPALIVE)]
-    command += ["--log-level", "error", "bench.bare:app"]
-    with subprocess.Popen(command, cwd=ROOT) as process:
-        try:
-            url = f"http://127.0.0.1:{port}"
-            for _ in range(100):
-                try:
-                    httpx.post(f"{url}/v1/kms/sign", content=b"{}").raise_for_status()
-                    break
-                except httpx.TransportError:
-                    time.sleep(0.1)
-            else:
-                raise RuntimeError("bare Falcon did not start")
-            yield url
-        finally:
-            process.terminate()
-
-
-def _signed(client: httpx.Client, key_id: str, count: int) -> list[bytes]:
-    """Verify bodies of ``count`` distinct messages, signed in batches."""
-    bodies: list[bytes] = []
-    for start in range(0, count, 1000):
-        messages = [_b64(os.urandom(32)) for _ in range(start, min(start + 1000, count))]
-        items = [{"key_id": key_id, "message": message} for message in messages]
-        answer = client.post("/v1/kms/sign", json={"items": items}, timeout=60).raise_for_status().json()
-        for message, item in zip(messages, answer["items"], strict=True):
-            bodies.append(_body(key_id=key_id, message=message, signature=item["result"]["signature"]))
-    return bodies
-
-
-def scenarios(server: ServerProcess, misses: int) -> list[Scenario]:
-    """Makes the keys and the bodies of every scenario."""
-    with httpx.Client(base_url=server.api_url, headers={"Authorization": f"Bearer {server.token}"}) as client:
-        for key_id, alg in (("bench-ed", "Ed25519"), ("bench-ml", "ML-DSA-65")):
-            client.post(
-                "/v1/kms/keys", json={"alg": alg, "usage": "sign", "key_id": key_id}
-            ).raise_for_status()
-        miss_bodies = _signed(client, "bench-ed", misses)
-        hit_bodies = _signed(client, "bench-ed", 64)
-    limited = server.mint(op=["verify"], key="nothing-*")
-    message = _b64(os.urandom(32))
-    sign_ed = [_body(key_id="bench-ed", message=_b64(os.urandom(32))) for _ in range(512)]
-    sign_ml = [_body(key_id="bench-ml", message=_b64(os.urandom(32))) for _ in range(512)]
-    plain = [_body(key_id="bench-ed", message=message)]
-    return [
-        Scenario("sign Ed25519", "/v1/kms/sign", sign_ed, server.token),
-        Scenario("sign ML-DSA-65", "/v1/kms/sign", sign_ml, server.token),
-        Scenario("verify hit", "/v1/kms/verify", hit_bodies, server.token),
-        Scenario("verify miss", "/v1/kms/verify", miss_bodies, server.token),
-        Scenario("401", "/v1/kms/sign", plain, "not-a-token", ok=False),
-        Scenario("403", "/v1/kms/sign", plain, limited, ok=False),
-    ]
-
-
-def measure(repeats: int, seconds: int, connections: int, misses: int) -> dict[str, object]:
+def measure(rounds: int, seconds: int, connections: int, misses: int) -> dict[str, object]:
     """Runs everything and returns the report."""
-    floor: list[float] = []
-    with tempfile.TemporaryDirectory() as data_dir, bare_falcon() as bare_url:
+    floor: list[HttpSample] = []
+    raw: list[float] = []
+    sign = our_sign("Ed25519")
+    with tempfile.TemporaryDirectory() as data_dir, bare_falcon() as bare:
         environment = {
             "KMS_WORKERS": str(WORKERS),
             "KMS_THREADS": str(THREADS),
+            "KMS_MAX_INFLIGHT_SIGN": str(INFLIGHT),
         }
         with ServerProcess(Path(data_dir, "data"), env=environment) as server:
-            rows = scenarios(server, misses)
+            target = Target(server.api_url, server.pid)
+            rows = [Row(scenario) for scenario in scenarios(server, misses)]
+            floor_load = Scenario("bare Falcon POST", rows[0].scenario.requests)
 
-            def sample_floor() -> float:
-                got = load.run(
-                    f"{bare_url}/v1/kms/sign",
-                    rows[0].bodies,
-                    authorization=f"Bearer {server.token}",
-                    seconds=seconds,
-                    connections=connections,
-                )
-                floor.append(got.rate)
-                return got.rate
+            def sample_floor() -> HttpSample:
+                floor.append(sample(bare, floor_load, seconds=seconds, connections=connections))
+                return floor[-1]
 
             before = sample_floor()
-            for _ in range(repeats):
+            for _ in range(rounds):
+                raw.append(measure_rate(sign, RAW_SIGNATURES))
                 for row in rows:
-                    if row.name == "verify miss":
+                    if row.scenario.fresh:
                         server.ronctl("cache", "sweep")
-                    got = load.run(
-                        server.api_url + row.path,
-                        row.bodies,
-                        authorization=f"Bearer {row.token}",
-                        seconds=seconds,
-                        connections=connections,
-                    )
-                    if row.ok and got.non_2xx:
-                        raise RuntimeError(f"{row.name}: {got.non_2xx} answers were errors")
+                    got = sample(target, row.scenario, seconds=seconds, connections=connections)
                     after = sample_floor()
-                    row.ratios.append(got.rate / ((before + after) / 2))
-                    row.rates.append(got.rate)
-                    row.p95.append(got.p95_us)
+                    row.add(got, before, after, raw[-1])
                     before = after
     return {
-        "what": "requests/s over HTTP as a ratio to a bare Falcon POST, medians of interleaved repeats",
-        "machine": {
-            "cpus": os.cpu_count(),
-            "kernel": platform.release(),
-            "python": platform.python_version(),
-        },
+        "what": "requests/s over HTTP as a ratio to a bare Falcon POST (batches: signatures/s to raw "
+        "speed times cores), medians of interleaved rounds; server_cpu_ratio: the floor's processor time "
+        "per request over the scenario's",
+        "machine": report.machine(),
         "settings": {
             "workers": WORKERS,
             "threads": THREADS,
             "connections": connections,
             "seconds": seconds,
-            "repeats": repeats,
+            "rounds": rounds,
         },
-        "bare_falcon_rate": round(statistics.median(floor)),
-        "scenarios": {
-            row.name: {
-                "ratio": round(statistics.median(row.ratios), 3),
-                "ratio_min": round(min(row.ratios), 3),
-                "ratio_max": round(max(row.ratios), 3),
-                "rate": round(statistics.median(row.rates)),
-                "p95_us": round(statistics.median(row.p95)),
-                "aim": AIMS[row.name],
-            }
-            for row in rows
+        "bare_falcon": {
+            "rate": round(statistics.median(got.rate for got in floor)),
+            "p95_us": round(statistics.median(got.p95_us for got in floor)),
+            "server_cpu_us": round(statistics.median(got.cpu_us for got in floor), 1),
         },
+        "raw_sign_rate_one_core": round(statistics.median(raw)),
+        "scenarios": {row.scenario.name: row.as_report() for row in rows},
     }
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--out", type=Path, default=None, help="directory for http.json")
-    options.add_argument("--repeats", type=int, default=5)
-    options.add_argument("--seconds", type=int, default=2)
+    options.add_argument("--out", type=Path, default=None, help="directory for http.json and http.svg")
+    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--seconds", type=int, default=2, help="length of a sample")
     options.add_argument("--connections", type=int, default=16)
-    options.add_argument("--misses", type=int, default=30000)
+    options.add_argument("--misses", type=int, default=30000, help="distinct signatures for cache misses")
     chosen = options.parse_args()
-    report = measure(chosen.repeats, chosen.seconds, chosen.connections, chosen.misses)
-    print(f"bare Falcon POST: {report['bare_falcon_rate']} requests/s")
-    for name, row in report["scenarios"].items():  # type: ignore[attr-defined]
+    made = measure(chosen.rounds, chosen.seconds, chosen.connections, chosen.misses)
+    bare: dict[str, float] = made["bare_falcon"]  # type: ignore[assignment]
+    rows: dict[str, dict[str, float]] = made["scenarios"]  # type: ignore[assignment]
+    print(f"{'bare Falcon POST':20} {bare['rate']:>7} requests/s   {bare['server_cpu_us']:.0f} us of CPU")
+    for name, row in rows.items():
         aim = f"  (aim {row['aim']})" if row["aim"] else ""
         print(
-            f"{name:16} {row['rate']:>7} requests/s   ratio {row['ratio']:.3f}   p95 {row['p95_us']} us{aim}"
+            f"{name:20} {row['rate']:>7} requests/s   ratio {row['ratio']:.3f}{aim}   p95 {row['p95_us']} us"
+            f"   {row['server_cpu_us']:.0f} us of CPU, ratio {row['server_cpu_ratio']:.3f}"
         )
     if chosen.out:
-        chosen.out.mkdir(parents=True, exist_ok=True)
-        (chosen.out / "http.json").write_text(json.dumps(report, indent=2) + "\n")
+        bars = [report.Bar(name, row["ratio"], row["aim"]) for name, row in rows.items()]
+        report.write(chosen.out, "http", made, "Requests/s over HTTP as a ratio to a bare Falcon POST", bars)
 
 
 if __name__ == "__main__":

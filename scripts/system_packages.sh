@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the Debian packages that building (argument: run) or testing (argument: test) needs.
+# Installs the Debian packages that building (argument: run), testing (test) or measuring (bench) needs.
 # As root it installs what is missing; otherwise it says in one line what to install.
 set -eu
 python=${PYTHON:-python3}
@@ -20,9 +20,13 @@ else
     "$python" -c 'import os, sysconfig; raise SystemExit(not os.path.exists(os.path.join(sysconfig.get_paths()["include"], "Python.h")))' ||
         missing="$missing python3-dev"
 fi
-if [ "${1:-run}" = test ]; then
+case "${1:-run}" in
+test) need wrk wrk ;;
+bench)
     need wrk wrk
-fi
+    need cmake cmake
+    ;;
+esac
 
 if ! command -v cargo >/dev/null 2>&1; then
     echo "error: cargo (Rust 1.88 or newer) is needed: install it with rustup, then run make again" >&2
