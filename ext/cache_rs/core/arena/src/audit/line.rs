@@ -31,10 +31,8 @@ impl ChainPoint {
     pub fn after(&self, line: &[u8]) -> Option<Self> {
         let mut prefix = Vec::with_capacity(128);
         write_link(&mut prefix, self);
-        let rest = line.strip_prefix(prefix.as_slice())?;
-        let whole = rest.strip_suffix(b"}")?;
-        // A torn page shows as NUL bytes; JSON has no control characters.
-        if whole.iter().any(|&byte| byte < 0x20) {
+        line.strip_prefix(prefix.as_slice())?;
+        if !is_one_object(line) {
             return None;
         }
         Some(Self {
@@ -42,6 +40,32 @@ impl ChainPoint {
             leaf: leaf_hash(line),
         })
     }
+}
+
+/// Whether the line is one JSON object by its braces and quotes: two records that lost the newline between
+/// them are not, and neither is a torn page, which shows as NUL bytes.
+fn is_one_object(line: &[u8]) -> bool {
+    let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
+    for (index, &byte) in line.iter().enumerate() {
+        match byte {
+            0..0x20 => return false,
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b'{' if !quoted => depth += 1,
+            b'}' if !quoted => {
+                let Some(outer) = depth.checked_sub(1) else {
+                    return false;
+                };
+                depth = outer;
+                if depth == 0 {
+                    return index + 1 == line.len();
+                }
+            }
+            _ => {}
+        }
+    }
+    false
 }
 
 /// SHA-256(0x00 || line without its newline), RFC 9162 section 2.1.1.

@@ -116,3 +116,20 @@ fn a_closed_log_refuses_waiters() {
     assert!(matches!(scratch.log.wait_durable(seq), Err(Error::AuditWrite(_))));
     assert!(matches!(scratch.log.append(BODY), Err(Error::AuditWrite(_))));
 }
+
+#[test]
+fn a_lost_newline_before_the_last_record_is_found() {
+    let scratch = scratch(1 << 20);
+    scratch.fill(3);
+    let mut bytes = fs::read(scratch.segment(1)).unwrap();
+    let newline = bytes[..bytes.len() - 1]
+        .iter()
+        .rposition(|&byte| byte == b'\n')
+        .unwrap();
+    bytes[newline] = b'*';
+    fs::write(scratch.segment(1), &bytes).unwrap();
+    assert!(matches!(
+        open(scratch.path(), 1 << 20).err(),
+        Some(Error::AuditDamaged(_))
+    ));
+}
