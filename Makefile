@@ -114,6 +114,7 @@ prove: system-test install $(STAMPS)/test
 bench: system-bench install $(STAMPS)/test
 	$(BIN)/python -m bench.native --out bench/results
 	$(BIN)/python -m bench.http --out bench/results
+	$(BIN)/python -m bench.scale --out bench/results
 
 gate: system-test install $(STAMPS)/test
 	$(BIN)/python -m bench.gate

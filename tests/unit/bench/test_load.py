@@ -14,6 +14,7 @@ from bench.http import Row
 from bench.http_sample import HttpSample, cpu_seconds
 from bench.liboqs_speed import parse_means
 from bench.load import Request
+from bench.scale import relative
 from bench.scenarios import Scenario, mixed
 
 TABLE = """\
@@ -62,3 +63,7 @@ def test_the_table_of_the_speed_program_is_read() -> None:
     assert parse_means(TABLE) == {"sign": 225.503, "verify": 94.118}
     with pytest.raises(ValueError, match="no row for verify"):
         parse_means(TABLE[: TABLE.index("verify ")])
+
+
+def test_a_cost_is_compared_within_its_round() -> None:
+    assert relative([110.0, 400.0, 90.0], [100.0, 200.0, 100.0]) == 1.1
