@@ -1,0 +1,109 @@
+"""The long forms of the proofs, with their evidence in bench/results/prove.json (``make prove``).
+
+Each part is a command; what it printed of counts, how long it took and how it ended is written down. Exit
+status 1 if one failed. ``--only NAME`` runs some of them, and keeps what is known of the others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+EVIDENCE = ROOT / "bench" / "results" / "prove.json"
+RUST = ROOT / "ext" / "cache_rs"
+TARGET = f"{platform.machine()}-unknown-linux-gnu"
+COUNTS = re.compile(r"^(?:test result: .*|\d[\d,]* \w.*)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One command with what it adds to the environment; the checkout is its working directory."""
+
+    command: list[str]
+    directory: Path = ROOT
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+def long_tests(path: str) -> Part:
+    """The tests of a file that are marked ``long``."""
+    return Part([str(Path(sys.executable).with_name("pytest")), "-s", "-m", "long", path])
+
+
+PARTS = {
+    "kill and restart, 200 rounds": long_tests("tests/e2e/test_kill_restart.py"),
+    "coherence, 1,000 rounds": long_tests("tests/e2e/test_coherence.py"),
+    "requests generated from the OpenAPI document": long_tests("tests/e2e/test_schemathesis.py"),
+    "arena, workers killed for 60 s": long_tests("tests/integration/test_arena_kill.py"),
+    "random histories, 20,000 cases each": Part(
+        ["cargo", "test", "--release", "--locked", "-p", "ronkms-arena", "-p", "ronkms-custody"],
+        RUST,
+        {"PROPTEST_CASES": "20000"},
+    ),
+    "arena under the address sanitizer": Part(
+        ["cargo", "test", "--release", "--locked", "-p", "ronkms-arena", "--lib", "--target", TARGET],
+        RUST,
+        {
+            "RUSTC_BOOTSTRAP": "1",
+            "RUSTFLAGS": "-Zsanitizer=address",
+            "CARGO_TARGET_DIR": os.environ.get("CARGO_TARGET_DIR", str(RUST / "target")) + "/asan",
+        },
+    ),
+}
+
+
+def run(part: Part) -> dict[str, object]:
+    """Runs one part; its output goes through to the terminal."""
+    began = time.monotonic()
+    with subprocess.Popen(
+        part.command,
+        cwd=part.directory,
+        env=os.environ | part.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        lines = []
+        for line in process.stdout or ():
+            sys.stdout.write(line)
+            lines.append(line)
+    found = COUNTS.findall("".join(lines))
+    counts = [line for line in found if not line.startswith("test result: ok. 0 passed; 0 failed; 0 ignored")]
+    return {
+        "passed": process.returncode == 0,
+        "seconds": round(time.monotonic() - began),
+        "counts": counts,
+    }
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--only", action="append", choices=PARTS, help="may be repeated")
+    chosen = options.parse_args().only or list(PARTS)
+    evidence = json.loads(EVIDENCE.read_text()) if EVIDENCE.exists() else {}
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    for name in chosen:
+        print(f"== {name}", flush=True)
+        evidence[name] = run(PARTS[name]) | {
+            "commit": commit.stdout.strip(),
+            "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        }
+        EVIDENCE.parent.mkdir(parents=True, exist_ok=True)
+        EVIDENCE.write_text(json.dumps(evidence, indent=2) + "\n")
+    failed = [name for name in chosen if not evidence[name]["passed"]]
+    print(f"failed: {'; '.join(failed)}" if failed else f"all {len(chosen)} parts passed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
