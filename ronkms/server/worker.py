@@ -4,6 +4,7 @@ What differs from gunicorn's:
 
 - A connection takes a thread only when its first byte is here, and is accepted only while there is room
   (gunicorn issues 3433 and 908): what is in excess waits in the kernel, where another worker may take it.
+  Requests on connections that are open already are not held back; the queue deadline bounds their wait.
 - A request that waited longer than ``queue_deadline_ms`` for a thread is answered 503 ``saturated`` unread.
 - A request that takes too long to arrive or to be answered is cut, so that slow senders cannot hold threads.
 - A closed connection lingers in the poller, not in the main thread.
