@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from bench import native_operations as ops
-from bench.gate import BASELINE, TOLERANCE, judge
-from bench.gate_ratios import pair_measure
+from bench.gate import BASELINE, judge
+from bench.gate_ratios import TOLERANCES, WSGI_OPERATIONS, pair_measure, wsgi_measures, wsgi_ratio
 from bench.interleave import Operation, one_core
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -36,8 +36,8 @@ def test_a_slower_operation_fails_and_the_same_operation_passes(make) -> None:  
     with one_core():
         healthy = pair_measure(make(), yardstick)
         expected = statistics.median(statistics.median(healthy()) for _ in range(ATTEMPTS_OF_A_BASELINE))
-        assert judge("healthy", healthy, expected, TOLERANCE).passed
-        verdict = judge("slowed", pair_measure(slowed(make()), yardstick), expected, TOLERANCE)
+        assert judge("healthy", healthy, expected, TOLERANCES["native"]).passed
+        verdict = judge("slowed", pair_measure(slowed(make()), yardstick), expected, TOLERANCES["native"])
     assert not verdict.passed
     assert 0.65 < verdict.measured / expected < 0.9
 
@@ -57,3 +57,12 @@ def test_the_command_fails_and_names_what_dropped(tmp_path: Path) -> None:
     assert done.stderr == "perf gate: dropped against the baseline: ML-DSA-65 verify / cryptography\n"
     failed = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
     assert len(failed) == 1 and failed[0].startswith("FAIL ML-DSA-65 verify / cryptography")
+
+
+def test_the_application_is_measured_too() -> None:
+    with wsgi_measures() as measures:
+        assert set(measures) == {wsgi_ratio(name) for name in WSGI_OPERATIONS}
+        sign = statistics.median(measures[wsgi_ratio("sign Ed25519")]())
+        verify = statistics.median(measures[wsgi_ratio("verify hit")]())
+        wrap = statistics.median(measures[wsgi_ratio("wrap")]())
+    assert 0 < wrap < sign < verify < 1, "a wrap costs more than a signature, and that more than a cache hit"

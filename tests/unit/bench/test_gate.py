@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from bench import gate
-from bench.gate import BASELINE, FOREIGN_TOLERANCE, TOLERANCE, BaselineError, Limits, judge, judge_all, limits
-from bench.gate_ratios import HTTP_SCENARIOS, native_pairs
+from bench.gate import BASELINE, FOREIGN_TOLERANCE, BaselineError, Limits, judge, judge_all, limits
+from bench.gate_ratios import HTTP_SCENARIOS, WSGI_OPERATIONS, http_ratio, native_pairs, wsgi_ratio
+
+TOLERANCE = 0.10
 
 
 class Scripted:
@@ -53,7 +55,7 @@ def test_outliers_in_the_rounds_do_not_matter() -> None:
 
 def test_a_ratio_without_a_baseline_is_an_error() -> None:
     with pytest.raises(BaselineError, match="lacks new: run make gate-baseline"):
-        judge_all({"new": Scripted([1.0])}, Limits({"old": 1.0}, TOLERANCE))
+        judge_all({"new": Scripted([1.0])}, {"old": 1.0}, TOLERANCE)
 
 
 def test_machines_are_kept_apart(tmp_path: Path) -> None:
@@ -61,9 +63,15 @@ def test_machines_are_kept_apart(tmp_path: Path) -> None:
     gate.enter(file, "fast", {"x": 4.0, "y": 1.0})
     gate.enter(file, "slow", {"x": 3.0, "y": 2.0})
     gate.enter(file, "fast", {"x": 5.0, "y": 1.5})
-    assert limits(file, "fast") == Limits({"x": 5.0, "y": 1.5}, TOLERANCE)
-    assert limits(file, "slow") == Limits({"x": 3.0, "y": 2.0}, TOLERANCE)
-    assert limits(file, "never seen") == Limits({"x": 3.0, "y": 1.5}, FOREIGN_TOLERANCE)
+    assert limits(file, "fast") == Limits({"x": 5.0, "y": 1.5}, known=True)
+    assert limits(file, "slow") == Limits({"x": 3.0, "y": 2.0}, known=True)
+    assert limits(file, "never seen") == Limits({"x": 3.0, "y": 1.5}, known=False)
+
+
+def test_more_passes_over_sockets_and_on_a_machine_that_is_not_known() -> None:
+    known, foreign = Limits({}, known=True), Limits({}, known=False)
+    assert [known.tolerance(part) for part in ("native", "wsgi", "http")] == [0.10, 0.10, 0.20]
+    assert {foreign.tolerance(part) for part in ("native", "wsgi", "http")} == {FOREIGN_TOLERANCE}
 
 
 @pytest.mark.parametrize("content", [None, "", "[", "{}"])
@@ -78,6 +86,6 @@ def test_an_unusable_baseline_says_what_to_do(
 
 
 def test_the_committed_baseline_has_every_ratio() -> None:
-    wanted = set(native_pairs()) | {f"{name} / bare Falcon, processor time" for name in HTTP_SCENARIOS}
+    wanted = {*native_pairs(), *map(wsgi_ratio, WSGI_OPERATIONS), *map(http_ratio, HTTP_SCENARIOS)}
     for machine, ratios in json.loads(BASELINE.read_text())["machines"].items():
         assert set(ratios) == wanted, machine
