@@ -354,27 +354,3 @@ def parse(bytes body):
     if parsed.fields & FIELD_KEY_VERSION:
         members["key_version"] = parsed.key_version
     return members
-
-
-def time_cache_hits(arena, list parts, int n):
-    """Seconds for ``n`` look-ups of a cached verdict, the tag made of ``parts`` each time (bench/native.py).
-
-    Raises ValueError if one is not a hit."""
-    cdef Bytes views[16]
-    cdef uint8_t tag[32]
-    cdef const Arena* pointer = <const Arena*><size_t>arena._pointer()
-    cdef size_t count = len(parts)
-    cdef int index, misses = 0
-    cdef double began
-    if count > 16:
-        raise ValueError("at most 16 parts")
-    for index in range(<int>count):
-        views[index] = _of(<bytes>parts[index])
-    began = _seconds(CLOCK_MONOTONIC)
-    for index in range(n):
-        native.cache_tag(pointer, views, count, tag)
-        misses += native.cache_get(pointer, tag) < 0
-    began = _seconds(CLOCK_MONOTONIC) - began
-    if misses:
-        raise ValueError(f"{misses} look-ups were no hit")
-    return began

@@ -95,6 +95,3 @@ class Engine:
 
 def parse(body: bytes) -> dict[str, str | bytes | int] | None:
     """Members of a body of the known shape, decoded; None for any other. For the parser's tests."""
-
-def time_cache_hits(arena: Arena, parts: list[bytes], n: int) -> float:
-    """Seconds that ``n`` tags with their look-ups take. Raises ValueError for a look-up that is no hit."""
