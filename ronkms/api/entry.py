@@ -17,12 +17,13 @@ import falcon
 import structlog
 from ronkms_native import Arena
 
-from ronkms._fastpath import UNKNOWN_KEY
+from ronkms._fastpath import UNKNOWN_KEY, CompiledToken
 from ronkms.api.answer import JSON
 from ronkms.api.context import Context
 from ronkms.api.headers import CLOSE, SECURITY
 from ronkms.api.headers import CORR_ID as CORR_ID_HEADER
 from ronkms.api.incoming import (
+    AUTHENTICATED,
     CORR_ID,
     Environ,
     Incoming,
@@ -52,6 +53,7 @@ class Entry:
         self._router = router
         self._problems = context.problems
         self._perform = context.service.gate.perform
+        self._shed = context.service.gate.shed
         self._arena = arena
         self._hot = {
             route.path: (route.op, OPERATIONS[route.op], partial(route.handler, context))
@@ -75,7 +77,7 @@ class Entry:
             return body
         op, index, work = hot
         hot_path = self._hot_path
-        token: object = None
+        token: CompiledToken | None = None
         declined: object = None
         taken: bytes | None = None
         if hot_path is not None:
@@ -83,18 +85,22 @@ class Entry:
             token = engine.token(index, environ.get("HTTP_AUTHORIZATION", ""))
             if token is not None and (length := short_json_length(environ)):
                 started = perf_counter_ns()
+                if (tell := environ.get(AUTHENTICATED)) is not None:
+                    tell(token.tenant)
                 permit = engine.admit(token, index)
-                if permit >= 0:
-                    try:
-                        taken = environ["wsgi.input"].read(length)
-                    except BaseException:
-                        engine.release(permit)
-                        raise
-                    run = engine.verify if index else engine.sign
-                    declined = run(token, permit, taken, corr_id, started)
-                    if type(declined) is bytes:
-                        return _answer(start_response, declined, corr_id)
-                    environ["wsgi.input"] = BytesIO(taken)
+                if permit < 0:
+                    error = self._shed(op, token.tenant, permit, perf_counter_ns() - started)
+                    return self._refuse(environ, start_response, error, corr_id)
+                try:
+                    taken = environ["wsgi.input"].read(length)
+                except BaseException:
+                    engine.release(permit)
+                    raise
+                run = engine.verify if index else engine.sign
+                declined = run(token, permit, taken, corr_id, started)
+                if type(declined) is bytes:
+                    return _answer(start_response, declined, corr_id)
+                environ["wsgi.input"] = BytesIO(taken)
         _bind(corr_id=corr_id)
         try:
             answer = self._perform(bearer(environ), op, corr_id, work, Incoming(environ, _NO_PARAMS))

@@ -19,6 +19,8 @@ DRAINED: Final = 32 * 1024
 """An unread body up to this size costs the server less to skip than a new connection costs the client."""
 
 CORR_ID: Final = "ronkms.corr_id"
+AUTHENTICATED: Final = "ronkms.authenticated"
+"""What the server wants to be called with the tenant; may be missing."""
 _BODY_READ: Final = "ronkms.body_read"
 _CORR_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _BEARER: Final = "bearer "
@@ -49,6 +51,12 @@ class Incoming:
     def __init__(self, environ: Environ, params: Mapping[str, str]) -> None:
         self.environ = environ
         self.params = params
+
+    def authenticated(self, tenant: bytes) -> None:
+        """Tells the server whose request this is, so that it can be fair (``server.worker``)."""
+        tell = self.environ.get(AUTHENTICATED)
+        if tell is not None:
+            tell(tenant)
 
     def json_body(self, limit: int = MAX_BODY, *, required: bool = True) -> bytes:
         """The whole body; may be missing unless ``required``.

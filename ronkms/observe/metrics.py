@@ -54,6 +54,8 @@ class KmsCollector(Collector):
         keys: Callable[[], Mapping[tuple[str, str], int]],
         ready: Callable[[], bool],
         workers: Callable[[], int],
+        waiting: Callable[[], int],
+        parked: Callable[[], int],
         pids: Callable[[], Iterable[int]],
         skew_seconds: Callable[[], float],
     ) -> None:
@@ -61,6 +63,8 @@ class KmsCollector(Collector):
         self._keys = keys
         self._ready = ready
         self._workers = workers
+        self._waiting = waiting
+        self._parked = parked
         self._pids = pids
         self._skew_seconds = skew_seconds
 
@@ -85,6 +89,12 @@ class KmsCollector(Collector):
             self._skew_seconds(),
         )
         yield _gauge("kms_workers", "Workers that serve.", self._workers())
+        yield _gauge("kms_requests_waiting", "Requests that wait unread for a thread.", self._waiting())
+        yield _gauge(
+            "kms_connections_parked",
+            "Connections of tenants over their share that are not read before their Retry-After.",
+            self._parked(),
+        )
         yield _gauge(
             "kms_rss_bytes", "Resident memory of all processes together.", resident_bytes(self._pids())
         )

@@ -68,6 +68,8 @@ class AdminProcess:
             keys=application.key_counts,
             ready=lambda: not readiness.missing(),
             workers=lambda: self._board.serving_workers,
+            waiting=lambda: self._board.waiting,
+            parked=lambda: self._board.parked,
             pids=lambda: [*self._board.pids(), self._board.arbiter],
             skew_seconds=application.clock_skew.seconds,
         )

@@ -1,4 +1,4 @@
-"""Which processes run and serve: a small shared page, made before the forks.
+"""Which processes run and serve, and what waits in them: a small shared page, made before the forks.
 
 Row 0 is the admin process, row N the worker with that place. The arbiter alone clears rows (after waitpid);
 a child writes its own row. Every field is one aligned 8-byte word, so a reader sees an old or a new value.
@@ -12,7 +12,7 @@ from enum import IntEnum
 from typing import Final
 
 ADMIN_ROW: Final = 0
-_WORDS_A_ROW: Final = 2
+_WORDS_A_ROW: Final = 4
 
 
 class Stage(IntEnum):
@@ -51,9 +51,16 @@ class ProcessBoard:
         """Moves the process of ``row`` to another stage."""
         self._words[_stage_word(row)] = stage
 
+    def show_waiting(self, row: int, waiting: int, parked: int) -> None:
+        """Enters how many requests wait for a thread of a worker, and how many connections it has parked."""
+        word = _stage_word(row)
+        self._words[word + 1] = waiting
+        self._words[word + 2] = parked
+
     def clear(self, row: int) -> None:
         """Forgets the process of ``row``."""
         self.set(row, 0, Stage.ABSENT)
+        self.show_waiting(row, 0, 0)
 
     def drain(self) -> None:
         """From now on the server is stopping."""
@@ -70,6 +77,16 @@ class ProcessBoard:
         return sum(self._words[_stage_word(row)] == Stage.SERVING for row in range(1, self.workers + 1))
 
     @property
+    def waiting(self) -> int:
+        """Requests that wait for a thread, in all workers."""
+        return sum(self._words[_stage_word(row) + 1] for row in range(1, self.workers + 1))
+
+    @property
+    def parked(self) -> int:
+        """Connections that are not read for now, in all workers."""
+        return sum(self._words[_stage_word(row) + 2] for row in range(1, self.workers + 1))
+
+    @property
     def ready(self) -> bool:
         """True while ``/readyz`` answers 200."""
         return self._words[_stage_word(ADMIN_ROW)] == Stage.READY and not self.draining
@@ -80,4 +97,4 @@ class ProcessBoard:
 
 
 def _stage_word(row: int) -> int:
-    return _WORDS_A_ROW * (row + 1)
+    return 2 + _WORDS_A_ROW * row

@@ -5,9 +5,11 @@ from __future__ import annotations
 import socket
 import ssl
 import time
+from collections.abc import Hashable
 from typing import Any
 
 from gunicorn.config import Config
+from gunicorn.http.parser import RequestParser
 from gunicorn.workers.gthread import TConn
 
 from ronkms.server.tls import client_fingerprint
@@ -27,8 +29,29 @@ class Connection(TConn):
         self.answering = False
         """The headers are read: the application has the request."""
         self.linger_bytes = 0
+        self.tenant: Hashable = None
+        """Whose request the last one was; None until one was authenticated."""
+        self.of_many = False
+        """It has carried requests of several tenants, as that of a proxy does: it is never parked."""
+        self.fresh = False
+        """It counts as one whose tenant is not known. Of the main thread alone."""
+        self.parked_until = 0.0
+        self.park = False
+        """The last answer was a 429: not read before its Retry-After."""
+        self._peer = str(client[0]) if isinstance(client, tuple) else ""
         self._fingerprint: str | None = None
         self._fingerprint_known = False
+
+    @property
+    def line(self) -> Hashable:
+        """The line that its next request waits in: the last tenant's, or that of the peer's address."""
+        return self._peer if self.tenant is None else self.tenant
+
+    def authenticated(self, tenant: Hashable) -> None:
+        """The request under way is ``tenant``'s."""
+        if self.tenant is not None and self.tenant != tenant:
+            self.of_many = True
+        self.tenant = tenant
 
     @property
     def fingerprint(self) -> str | None:
@@ -42,6 +65,10 @@ class Connection(TConn):
     def set_timeout(self) -> None:
         """The connection idles from now on."""
         self.timeout = time.monotonic() + self._keepalive_seconds
+
+    def has_read_ahead(self) -> bool:
+        """True if bytes of the next request were read with the last one: the socket does not show them."""
+        return isinstance(self.parser, RequestParser) and bool(self.parser.unreader.buf.getvalue())
 
     def has_data(self) -> bool:
         """True if the first byte of the request, or the end of the connection, is here. Non-blocking."""

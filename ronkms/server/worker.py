@@ -2,18 +2,23 @@
 
 What differs from gunicorn's:
 
-- A connection takes a thread only when its first byte is here, and is accepted only while there is room
-  (gunicorn issues 3433 and 908): what is in excess waits in the kernel, where another worker may take it.
-  Requests on connections that are open already are not held back; the queue deadline bounds their wait.
-- A request that waited longer than ``queue_deadline_ms`` for a thread is answered 503 ``saturated`` unread.
+- A connection takes a thread only when its first byte is here. Connections whose tenant is not known yet are
+  accepted only while few of them wait (gunicorn issues 3433 and 908): what is in excess waits in the kernel,
+  where another worker may take it.
+- Requests wait unread for a thread in one line a tenant, and the lines are served fairly (``fair_queue``).
+- A request that waited longer than ``queue_deadline_ms`` is answered unread: 429 to a tenant that holds more
+  than its share of the waiting places while others wait, 503 ``saturated`` otherwise.
+- A connection that was answered 429, or whose tenant holds more than its share of the waiting places while
+  none is free, is parked: not read until its Retry-After (docs/CONCURRENCY.md).
 - A request that takes too long to arrive or to be answered is cut, so that slow senders cannot hold threads.
 - A closed connection lingers in the poller, not in the main thread.
 - SIGTERM closes the listeners at once, after taking what the kernel had queued; requests in flight finish and
   their answers say ``Connection: close``. SIGINT is the arbiter's to handle.
 
 The WSGI environment has, besides PEP 3333: ``ronkms.queued_at`` (``time.monotonic()`` seconds) and, with
-mutual TLS, ``ronkms.client_cert_sha256`` (hex). An application that answers without reading a large body
-sends the header ``("Connection", "close")``.
+mutual TLS, ``ronkms.client_cert_sha256`` (hex). The application calls ``ronkms.authenticated`` with the
+tenant of the request once it knows it. An application that answers without reading a large body sends the
+header ``("Connection", "close")``.
 """
 
 from __future__ import annotations
@@ -26,7 +31,7 @@ import socket
 import ssl
 import time
 from collections import deque
-from concurrent.futures import Future
+from collections.abc import Hashable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -35,18 +40,25 @@ from gunicorn.http import Request, errors, wsgi
 from gunicorn.http.errors import InvalidResponseHeader, InvalidResponseHeaderName  # type: ignore[attr-defined]
 from gunicorn.http.wsgi import Response
 from gunicorn.sock import BaseSocket
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.workers.gthread import (  # type: ignore[attr-defined]  # the stub lacks the constant
+    STOP_KEEPALIVE_LINGER,
+    ThreadWorker,
+)
 
+from ronkms.config.settings import Settings
 from ronkms.domain.measure import COUNTER_INDEX, http_counter
 from ronkms.server.closing_answer import closing_answer
 from ronkms.server.connection import Connection
 from ronkms.server.http_response import KmsResponse
+from ronkms.server.request_threads import RequestThreads
 
 if TYPE_CHECKING:
     from ronkms.server.gunicorn_application import KmsServer
 
-QUEUE_PER_THREAD: Final = 4
-"""Requests that may wait for each thread before a worker stops accepting."""
+FRESH_PER_THREAD: Final = 5
+"""Connections without a known tenant that may be in hand for each thread before a worker stops accepting."""
+RETRY_SECONDS: Final = 1.0
+"""The Retry-After of a 429: how long a connection stays parked."""
 HEADER_SECONDS: Final = 10.0
 """From the first byte of a request to the end of its headers."""
 LINGER_SECONDS: Final = 2.0
@@ -59,6 +71,10 @@ ACCEPT_PAUSE: Final = 0.05
 
 _BACKPRESSURE: Final = COUNTER_INDEX["rejected_total|backpressure"]
 _MALFORMED: Final = COUNTER_INDEX["rejected_total|malformed"]
+
+TOO_MANY_REQUESTS: Final = 429
+_OVER_SHARE: Final = (429, "tenant_over_share", "this tenant uses more than its share while others wait")
+_SATURATED: Final = (503, "saturated", "all capacity is in use")
 
 _log = structlog.get_logger()
 
@@ -74,11 +90,15 @@ class KmsWorker(ThreadWorker):
         self.row = -1
         settings = self.app.settings
         self._arena = self.app.application.arena
+        self._board = self.app.board
         self._queue_deadline = settings.queue_deadline_ms / 1000
         self._request_timeout = settings.request_timeout_ms / 1000
         self._keepalive_seconds = settings.keepalive_ms / 1000
-        self._queue_limit = settings.threads * (1 + QUEUE_PER_THREAD)
+        self._fresh_limit = settings.threads * FRESH_PER_THREAD
+        self._places = waiting_places(settings)
+        self._fresh = 0
         self._in_hand: set[Connection] = set()
+        self._parked: deque[Connection] = deque()
         self._lingering: deque[Connection] = deque()
         self._next_cut = 0.0
         self._log_requests = False
@@ -87,6 +107,11 @@ class KmsWorker(ThreadWorker):
         """SIGINT reaches the whole foreground group; the arbiter turns it into a SIGTERM."""
         super().init_signals()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def get_thread_pool(self) -> RequestThreads[Connection]:  # type: ignore[override]  # of it, shutdown is used
+        """Made in the child."""
+        self._threads = RequestThreads(self.cfg.threads, self._serve)
+        return self._threads
 
     def init_process(self) -> None:
         """Runs in the child, before the first connection."""
@@ -97,7 +122,7 @@ class KmsWorker(ThreadWorker):
 
     def set_accept_enabled(self, enabled: bool | None) -> None:
         """Only while there is room; when the worker stops, takes what waits and closes the listeners."""
-        super().set_accept_enabled(bool(enabled) and len(self._in_hand) < self._queue_limit)
+        super().set_accept_enabled(bool(enabled) and self._fresh < self._fresh_limit)
         if not self.alive:
             for listener in cast("list[BaseSocket]", self.sockets):
                 self._accept_the_rest(listener)
@@ -138,29 +163,86 @@ class KmsWorker(ThreadWorker):
         self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn))
 
     def enqueue_req(self, conn: Connection) -> None:  # type: ignore[override]
-        """Hands a connection with data to the threads."""
+        """A connection has data: it waits in its tenant's line, or parked if that holds too many places."""
         conn.queued_at = time.monotonic()
+        if self._is_excess(conn):
+            self._park(conn)
+        else:
+            self._queue(conn)
+
+    def _is_excess(self, conn: Connection) -> bool:
+        queue = self._threads.queue
+        if len(queue) < self._places or conn.of_many or not self.alive:
+            return False
+        return queue.length(conn.line) * queue.tenants >= self._places
+
+    def _queue(self, conn: Connection) -> None:
         conn.started_at = None
         conn.answering = False
         self._in_hand.add(conn)
-        if len(self._in_hand) >= self._queue_limit and self.alive:
-            super().set_accept_enabled(enabled=False)
-        super().enqueue_req(conn)
+        if conn.tenant is None:
+            self._fresh += 1
+            conn.fresh = True
+            if self._fresh >= self._fresh_limit and self.alive:
+                super().set_accept_enabled(enabled=False)
+        self._threads.submit(conn.line, conn)
+
+    # --- parking -----------------------------------------------------------------------------
+
+    def _park(self, conn: Connection) -> None:
+        conn.parked_until = time.monotonic() + RETRY_SECONDS
+        self._parked.append(conn)
+        self._show_waiting()
+
+    def _unpark(self, now: float) -> None:
+        """Reads on from the connections whose time is up; from all when the worker stops."""
+        while self._parked and (self._parked[0].parked_until <= now or not self.alive):
+            conn = self._parked.popleft()
+            if conn.park:
+                conn.park = False
+                self._keep(conn)
+            else:
+                self._queue(conn)
+
+    def wait_for_and_dispatch_events(self, timeout: float | None) -> None:
+        """Wakes up for the next parked connection too."""
+        if self._parked:
+            timeout = min(timeout or RETRY_SECONDS, max(self._parked[0].parked_until - time.monotonic(), 0.0))
+        super().wait_for_and_dispatch_events(timeout)
+        self._unpark(time.monotonic())
+        self._show_waiting()
+
+    def _show_waiting(self) -> None:
+        self._board.show_waiting(self.row, len(self._threads.queue), len(self._parked))
 
     # --- in a thread -------------------------------------------------------------------------
+
+    def _serve(self, conn: Connection) -> Hashable:
+        """One request, whatever comes of it. Returns whom its time is charged to."""
+        keep = False
+        try:
+            keep = self.handle(conn)
+        except Exception:  # noqa: BLE001  # the thread must live on
+            _log.exception("connection_failed", peer=str(conn.client))
+        finally:
+            self.method_queue.defer(self.finish_request, conn, keep)
+        return conn.line
 
     def handle(self, conn: Connection) -> bool:  # type: ignore[override]
         """One request. False: the connection ends."""
         conn.started_at = time.monotonic()
         if conn.started_at - conn.queued_at > self._queue_deadline:
             return self._shed(conn)
-        return super().handle(conn)
+        return bool(super().handle(conn))
 
     def _shed(self, conn: Connection) -> bool:
+        queue = self._threads.queue
+        over = queue.tenants > 1 and queue.length(conn.line) * queue.tenants > len(queue)
+        status, code, detail = _OVER_SHARE if over else _SATURATED
         self._arena.count(_BACKPRESSURE)
-        self._arena.count(http_counter(503))
+        self._arena.count(http_counter(status))
         if not self.cfg.is_ssl or conn.initialized:
-            self._send(conn.sock, closing_answer(503, "saturated", "all capacity is in use", retry_after=1))
+            self._send(conn.sock, closing_answer(status, code, detail, retry_after=1))
         return False
 
     def handle_request(self, req: Request, conn: Connection) -> bool:  # type: ignore[override]
@@ -177,6 +259,7 @@ class KmsWorker(ThreadWorker):
         )
         environ["wsgi.multithread"] = True
         environ["ronkms.queued_at"] = conn.queued_at
+        environ["ronkms.authenticated"] = conn.authenticated
         if self.cfg.is_ssl and (fingerprint := conn.fingerprint) is not None:
             environ["ronkms.client_cert_sha256"] = fingerprint
         if len(self.keepalived_conns) >= self.max_keepalived or not self._keepalive_seconds:
@@ -200,6 +283,7 @@ class KmsWorker(ThreadWorker):
             raise
         if self._log_requests:
             _log_request(req, response, conn)
+        conn.park = response.status_code == TOO_MANY_REQUESTS and not conn.of_many
         return not response.should_close()
 
     def handle_error(self, req: Request | None, client: socket.socket, addr: Any, exc: BaseException) -> None:
@@ -228,14 +312,36 @@ class KmsWorker(ThreadWorker):
 
     # --- back in the main thread ---------------------------------------------------------------
 
-    def finish_request(self, conn: Connection, fs: Future[bool]) -> None:  # type: ignore[override]
+    def finish_request(self, conn: Connection, keep: bool) -> None:  # type: ignore[override]
         """A thread is done with a connection."""
         self._in_hand.discard(conn)
+        if conn.fresh:
+            conn.fresh = False
+            self._fresh -= 1
         conn.started_at = None
-        if not fs.cancelled() and fs.exception() is None and fs.result():
-            super().finish_request(conn, fs)
-        else:
+        if not keep:
             self._linger(conn)
+        elif conn.park and self.alive:
+            self._park(conn)
+        else:
+            self._keep(conn)
+
+    def _keep(self, conn: Connection) -> None:
+        """Waits for the next request, or goes on with one that is read already."""
+        try:
+            if conn.has_read_ahead():
+                self.enqueue_req(conn)
+                return
+            conn.sock.setblocking(False)
+            conn.set_timeout()
+            if not self.alive:
+                conn.timeout = min(conn.timeout or 0.0, time.monotonic() + STOP_KEEPALIVE_LINGER)
+            self.keepalived_conns.append(conn)
+            self.poller.register(
+                conn.sock, selectors.EVENT_READ, partial(self.on_client_socket_readable, conn)
+            )
+        except (OSError, ValueError):
+            self._forget(conn)
 
     def _linger(self, conn: Connection) -> None:
         try:
@@ -286,6 +392,12 @@ class KmsWorker(ThreadWorker):
 
     def _time_limit(self, conn: Connection) -> float:
         return self._request_timeout if conn.answering else min(HEADER_SECONDS, self._request_timeout)
+
+
+def waiting_places(settings: Settings) -> int:
+    """Requests that may wait in each worker: the in-flight caps count them too, shared among the workers."""
+    units = settings.max_inflight_sign + settings.max_inflight_verify
+    return max(settings.threads, units // settings.worker_count)
 
 
 def _log_request(req: Request, response: Response, conn: Connection) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import perf_counter_ns
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from ronkms_native import Arena
 
@@ -29,7 +29,15 @@ from ronkms.errors import (
 )
 from ronkms.service.call import Call
 
-_Argument = TypeVar("_Argument")
+
+class Asked(Protocol):
+    """A request as ``work`` takes it."""
+
+    def authenticated(self, tenant: bytes) -> None:
+        """Called once, as soon as the tenant is known."""
+
+
+_Argument = TypeVar("_Argument", bound=Asked)
 _Answer = TypeVar("_Answer")
 
 _PUBLIC: Final = frozenset({Operation.VERIFY, Operation.READ})
@@ -70,6 +78,7 @@ class Gate:
         started = perf_counter_ns()
         self._capabilities.refresh()
         call = Call(op, self._capabilities.authenticate(token), corr_id)
+        argument.authenticated(call.tenant_bytes)
         try:
             call.capability.require_operation(op)
             self._admit(call)
@@ -88,6 +97,11 @@ class Gate:
                 self._arena.release(call.permit)
             self._observe(call, perf_counter_ns() - started)
         return answer
+
+    def shed(self, op: Operation, tenant: bytes, verdict: int, nanoseconds: int) -> KmsError:
+        """The error for a request that the arena did not admit before this gate was asked; counted."""
+        self._arena.observe(OP_INDEX[op], ALG_INDEX[NO_ALG], OUTCOME_INDEX[Outcome.SHED], tenant, nanoseconds)
+        return _shed(verdict)
 
     def top_up(self, call: Call, cost: int) -> None:
         """Lets the permit grow to ``cost`` units, before any cryptography.

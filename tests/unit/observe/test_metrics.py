@@ -52,6 +52,8 @@ def _collector() -> KmsCollector:
         keys=lambda: {("enabled", "Ed25519"): 3},
         ready=lambda: True,
         workers=lambda: 2,
+        waiting=lambda: 3,
+        parked=lambda: 1,
         pids=list,
         skew_seconds=lambda: -0.25,
     )

@@ -1,0 +1,143 @@
+"""A tenant that floods waits in its own line; the others are served as if it were not there."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.integration.raw_http import RawConnection
+from tests.server_process import ServerProcess
+
+SIGN, KEYS = "/v1/kms/sign", "/v1/kms/keys"
+FLOOD_CONNECTIONS = 64
+SMALL_TENANTS = 8
+SMALL_REQUESTS = 25
+ITEMS = 100
+
+
+def gauges(server: ServerProcess) -> dict[str, float]:
+    """All samples of a scrape, by name and labels."""
+    with urllib.request.urlopen(f"{server.admin_url}/metrics", timeout=5) as answer:
+        lines = answer.read().decode().splitlines()
+    return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if line[0] != "#"}
+
+
+def token_with_key(server: ServerProcess, tenant: str) -> str:
+    """A token of ``tenant``, which has a signing key ``k`` then."""
+    token = server.mint(op=["sign", "create"], tenant=tenant)
+    key = json.dumps({"key_id": "k", "alg": "ML-DSA-65", "usage": "sign"}).encode()
+    with RawConnection(server.api_url) as connection:
+        assert connection.request("POST", KEYS, token, key).status == 201
+    return token
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ServerProcess]:
+    env = {"KMS_WORKERS": "2", "KMS_QUEUE_DEADLINE_MS": "60000"}
+    with ServerProcess(tmp_path / "data", env) as running:
+        yield running
+
+
+class Flood:
+    """Many connections of one tenant, each with the next request as soon as the last is answered."""
+
+    def __init__(self, server: ServerProcess, token: str, body: bytes, connections: int) -> None:
+        self.statuses: Counter[int] = Counter()
+        self._server, self._token, self._body = server, token, body
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._run) for _ in range(connections)]
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            with RawConnection(self._server.api_url, timeout=60) as connection:
+                keep = True
+                while keep and not self._stop.is_set():
+                    reply = connection.request("POST", SIGN, self._token, self._body)
+                    self.statuses[reply.status] += 1
+                    keep = reply.headers.get("connection") != "close"
+
+    def __enter__(self) -> Flood:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+
+def test_a_flood_costs_the_others_nothing_but_their_turn(server: ServerProcess) -> None:
+    flooding = token_with_key(server, "flood")
+    others = [token_with_key(server, f"small-{number}") for number in range(SMALL_TENANTS)]
+    one = json.dumps({"key_id": "k", "message": "aGVsbG8="}).encode()
+    batch = json.dumps({"items": [{"key_id": "k", "message": "aGVsbG8="}] * ITEMS}).encode()
+    waited = 0.0
+    with ExitStack() as stack:
+        connections = [stack.enter_context(RawConnection(server.api_url, timeout=60)) for _ in others]
+        for connection, token in zip(connections, others, strict=True):
+            assert connection.request("POST", SIGN, token, one).status == 200
+        flood = stack.enter_context(Flood(server, flooding, batch, FLOOD_CONNECTIONS))
+        deadline = time.monotonic() + 20
+        while (seen := gauges(server))["kms_requests_waiting"] < FLOOD_CONNECTIONS / 4:
+            assert time.monotonic() < deadline, "the flood never came to wait"
+            time.sleep(0.02)
+        waited = seen["kms_requests_waiting"] + seen["kms_connections_parked"]
+        before = sum(flood.statuses.values())
+        for _ in range(SMALL_REQUESTS):
+            for connection, token in zip(connections, others, strict=True):
+                assert connection.request("POST", SIGN, token, one).status == 200
+        during = sum(flood.statuses.values()) - before
+    # One after another, each small request let at most the requests before it finish: a line for all would
+    # have let as many through as waited.
+    assert during < SMALL_REQUESTS * SMALL_TENANTS * waited / 2
+    assert set(flood.statuses) <= {200, 429, 503}
+    assert flood.statuses[200] > 0
+    settled(server)
+
+
+def test_a_connection_that_was_answered_429_is_not_read_before_its_retry_after(tmp_path: Path) -> None:
+    env = {"KMS_WORKERS": "1", "KMS_MAX_INFLIGHT_SIGN": "8", "KMS_TENANT_SHARE_MIN": "0.05"}
+    with ServerProcess(tmp_path / "data", env) as server:
+        flooding, small = token_with_key(server, "flood"), token_with_key(server, "small")
+        one = json.dumps({"key_id": "k", "message": "aGVsbG8="}).encode()
+        batch = json.dumps({"items": [{"key_id": "k", "message": "aGVsbG8="}] * ITEMS}).encode()
+        with RawConnection(server.api_url) as connection, Flood(server, flooding, batch, 16) as flood:
+            deadline = time.monotonic() + 60
+            parked = False
+            while not (parked and flood.statuses[429]):
+                assert time.monotonic() < deadline, f"no 429 was parked: {flood.statuses}"
+                assert connection.request("POST", SIGN, small, one).status in (200, 503)
+                parked = parked or gauges(server)["kms_connections_parked"] > 0
+            refused = flood.statuses[429]
+            assert gauges(server)['rejected_total{reason="backpressure"}'] >= refused
+        settled(server)
+
+
+def test_one_tenant_alone_is_served_over_all_its_connections(server: ServerProcess) -> None:
+    token = token_with_key(server, "alone")
+    one = json.dumps({"key_id": "k", "message": "aGVsbG8="}).encode()
+    with Flood(server, token, one, FLOOD_CONNECTIONS) as flood:
+        deadline = time.monotonic() + 60
+        while flood.statuses[200] < 20 * FLOOD_CONNECTIONS:
+            assert time.monotonic() < deadline, flood.statuses
+            time.sleep(0.02)
+    assert set(flood.statuses) == {200}
+    settled(server)
+
+
+def settled(server: ServerProcess) -> None:
+    """Nothing is left in flight, waiting or parked."""
+    deadline = time.monotonic() + 10
+    names = ("kms_requests_waiting", "kms_connections_parked", 'kms_inflight{op="sign"}')
+    while any((seen := gauges(server))[name] for name in names):
+        assert time.monotonic() < deadline, {name: seen[name] for name in names}
+        time.sleep(0.05)
