@@ -64,11 +64,23 @@ class VerdictCache:
 
     def get(self, tag: bytes, components: int) -> tuple[tuple[bool, ...] | None, bool]:
         """(verdicts, False), (None, False) for a miss, (None, True) for a stale entry."""
-        found = self._arena.cache_get(tag)
-        if found >= 0:
-            return verdicts_of(found, components), False
-        return None, found == _STALE
+        return _found(self._arena.cache_get(tag), components)
+
+    def claim(self, tag: bytes, components: int) -> tuple[tuple[bool, ...] | None, bool]:
+        """As :meth:`get`, but a miss waits up to 2 ms for another's verdict on the same tag. After a miss
+        or a stale entry the caller must end the claim, by :meth:`put` or :meth:`abandon`."""
+        return _found(self._arena.cache_claim(tag), components)
+
+    def abandon(self, tag: bytes) -> None:
+        """Ends a claim without verdicts."""
+        self._arena.cache_abandon(tag)
 
     def put(self, tag: bytes, verdicts: tuple[bool, ...]) -> None:
-        """Keeps verdicts of a verification that was made after the tag's epochs were read."""
+        """Keeps verdicts of a verification that was made after the tag's epochs were read; ends a claim."""
         self._arena.cache_put(tag, _PACKED[verdicts], not all(verdicts))
+
+
+def _found(code: int, components: int) -> tuple[tuple[bool, ...] | None, bool]:
+    if code >= 0:
+        return verdicts_of(code, components), False
+    return None, code == _STALE

@@ -42,24 +42,30 @@ class Verifying:
 
         Raises KeyDisabled (disabled meanwhile), BadRequest (unacceptable inline key), Saturated,
         TenantOverShare."""
-        misses = self.advance(check, 1)
+        misses = self.advance(check, 1, claim=True)
         if misses:
-            call.missed = True
-            self._gate.top_up(call, self.cost(check))
-            self.compute(check, misses[0])
+            try:
+                call.missed = True
+                self._gate.top_up(call, self.cost(check))
+                self.compute(check, misses[0])
+            except BaseException:
+                self._cache.abandon(misses[0].tag)
+                raise
         result = self.conclude(check)
         call.alg, call.key_version = result.alg, result.key_version or 0
         if not result.valid:
             call.outcome = Outcome.INVALID
         return result
 
-    def advance(self, check: Check, count: int) -> list[Candidate]:
-        """Takes the next ``count`` candidates; returns those that the cache has no verdict for."""
+    def advance(self, check: Check, count: int, *, claim: bool = False) -> list[Candidate]:
+        """Takes the next ``count`` candidates; returns those that the cache has no verdict for. With
+        ``claim`` the caller must end the claim of each one returned."""
+        look_up = self._cache.claim if claim else self._cache.get
         taken = list(islice(check.untried, count))
         check.tried += taken
         misses = []
         for candidate in taken:
-            verdicts, stale = self._cache.get(candidate.tag, len(candidate.row.components))
+            verdicts, stale = look_up(candidate.tag, len(candidate.row.components))
             if verdicts is not None:
                 candidate.verdicts = verdicts
                 continue
