@@ -174,7 +174,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         int,
         Meta(
             description="A request that waited longer than this for a thread, in milliseconds, is answered"
-            " 503 `saturated` without work.",
+            " without work: 429 to a tenant over its share while others wait, else 503 `saturated`.",
             ge=10,
             le=60000,
         ),

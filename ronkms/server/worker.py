@@ -6,8 +6,8 @@ What differs from gunicorn's:
   accepted only while few of them wait (gunicorn issues 3433 and 908): what is in excess waits in the kernel,
   where another worker may take it.
 - Requests wait unread for a thread in one line a tenant, and the lines are served fairly (``fair_queue``).
-- A request that waited longer than ``queue_deadline_ms`` is answered unread: 429 to a tenant that holds more
-  than its share of the waiting places while others wait, 503 ``saturated`` otherwise.
+- A request that waited longer than ``queue_deadline_ms`` is answered unread: 429 to a known tenant that holds
+  more than its share of the waiting places while others wait, 503 ``saturated`` otherwise.
 - A connection that was answered 429, or whose tenant holds more than its share of the waiting places while
   none is free, is parked: not read until its Retry-After (docs/CONCURRENCY.md).
 - A request that takes too long to arrive or to be answered is cut, so that slow senders cannot hold threads.
@@ -237,7 +237,8 @@ class KmsWorker(ThreadWorker):
 
     def _shed(self, conn: Connection) -> bool:
         queue = self._threads.queue
-        over = queue.tenants > 1 and queue.length(conn.line) * queue.tenants > len(queue)
+        known = conn.tenant is not None
+        over = known and queue.tenants > 1 and queue.length(conn.line) * queue.tenants > len(queue)
         status, code, detail = _OVER_SHARE if over else _SATURATED
         self._arena.count(_BACKPRESSURE)
         self._arena.count(http_counter(status))

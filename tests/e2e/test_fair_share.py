@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import threading
 import time
-import urllib.request
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from tests.e2e.support.flood import SIGN, Flood, gauges, message, settled, token_with_key
 from tests.integration.raw_http import RawConnection
 from tests.server_process import ServerProcess
 
-SIGN, KEYS = "/v1/kms/sign", "/v1/kms/keys"
 FLOOD_CONNECTIONS = 64
 SMALL_TENANTS = 8
 SMALL_REQUESTS = 25
 ITEMS = 100
-
-
-def gauges(server: ServerProcess) -> dict[str, float]:
-    """All samples of a scrape, by name and labels."""
-    with urllib.request.urlopen(f"{server.admin_url}/metrics", timeout=5) as answer:
-        lines = answer.read().decode().splitlines()
-    return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if line[0] != "#"}
-
-
-def token_with_key(server: ServerProcess, tenant: str) -> str:
-    """A token of ``tenant``, which has a signing key ``k`` then."""
-    token = server.mint(op=["sign", "create"], tenant=tenant)
-    key = json.dumps({"key_id": "k", "alg": "ML-DSA-65", "usage": "sign"}).encode()
-    with RawConnection(server.api_url) as connection:
-        assert connection.request("POST", KEYS, token, key).status == 201
-    return token
 
 
 @pytest.fixture
@@ -46,40 +26,11 @@ def server(tmp_path: Path) -> Iterator[ServerProcess]:
         yield running
 
 
-class Flood:
-    """Many connections of one tenant, each with the next request as soon as the last is answered."""
-
-    def __init__(self, server: ServerProcess, token: str, body: bytes, connections: int) -> None:
-        self.statuses: Counter[int] = Counter()
-        self._server, self._token, self._body = server, token, body
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run) for _ in range(connections)]
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            with RawConnection(self._server.api_url, timeout=60) as connection:
-                keep = True
-                while keep and not self._stop.is_set():
-                    reply = connection.request("POST", SIGN, self._token, self._body)
-                    self.statuses[reply.status] += 1
-                    keep = reply.headers.get("connection") != "close"
-
-    def __enter__(self) -> Flood:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-
 def test_a_flood_costs_the_others_nothing_but_their_turn(server: ServerProcess) -> None:
     flooding = token_with_key(server, "flood")
     others = [token_with_key(server, f"small-{number}") for number in range(SMALL_TENANTS)]
-    one = json.dumps({"key_id": "k", "message": "aGVsbG8="}).encode()
-    batch = json.dumps({"items": [{"key_id": "k", "message": "aGVsbG8="}] * ITEMS}).encode()
+    one = message()
+    batch = message(ITEMS)
     waited = 0.0
     with ExitStack() as stack:
         connections = [stack.enter_context(RawConnection(server.api_url, timeout=60)) for _ in others]
@@ -108,8 +59,8 @@ def test_a_connection_that_was_answered_429_is_not_read_before_its_retry_after(t
     env = {"KMS_WORKERS": "1", "KMS_MAX_INFLIGHT_SIGN": "8", "KMS_TENANT_SHARE_MIN": "0.05"}
     with ServerProcess(tmp_path / "data", env) as server:
         flooding, small = token_with_key(server, "flood"), token_with_key(server, "small")
-        one = json.dumps({"key_id": "k", "message": "aGVsbG8="}).encode()
-        batch = json.dumps({"items": [{"key_id": "k", "message": "aGVsbG8="}] * ITEMS}).encode()
+        one = message()
+        batch = message(ITEMS)
         with RawConnection(server.api_url) as connection, Flood(server, flooding, batch, 16) as flood:
             deadline = time.monotonic() + 60
             parked = False
@@ -124,7 +75,7 @@ def test_a_connection_that_was_answered_429_is_not_read_before_its_retry_after(t
 
 def test_one_tenant_alone_is_served_over_all_its_connections(server: ServerProcess) -> None:
     token = token_with_key(server, "alone")
-    one = json.dumps({"key_id": "k", "message": "aGVsbG8="}).encode()
+    one = message()
     with Flood(server, token, one, FLOOD_CONNECTIONS) as flood:
         deadline = time.monotonic() + 60
         while flood.statuses[200] < 20 * FLOOD_CONNECTIONS:
@@ -132,12 +83,3 @@ def test_one_tenant_alone_is_served_over_all_its_connections(server: ServerProce
             time.sleep(0.02)
     assert set(flood.statuses) == {200}
     settled(server)
-
-
-def settled(server: ServerProcess) -> None:
-    """Nothing is left in flight, waiting or parked."""
-    deadline = time.monotonic() + 10
-    names = ("kms_requests_waiting", "kms_connections_parked", 'kms_inflight{op="sign"}')
-    while any((seen := gauges(server))[name] for name in names):
-        assert time.monotonic() < deadline, {name: seen[name] for name in names}
-        time.sleep(0.05)
