@@ -1,4 +1,4 @@
-"""``ronctl audit``: proves the audit log. ``verify`` needs no server."""
+"""``ronctl audit``: proves the audit log. ``verify`` and ``export`` need no server."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 
 from ronkms.audit.verify import Anchor, verify_directory
 from ronkms.cli.ronctl_admin import ask
+from ronkms.cli.ronctl_audit_export import export
 from ronkms.cli.ronctl_target import Target, pass_target
 from ronkms.errors import IntegrityError
 from ronkms.server.admin_messages import AuditHead
@@ -28,6 +29,9 @@ def anchor_type(value: str) -> Anchor:
 @click.group()
 def audit() -> None:
     """The audit log."""
+
+
+audit.add_command(export)
 
 
 @audit.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +27,17 @@ def duration(value: str | int) -> int:
     if found is None:
         raise click.BadParameter("must be a number with s, m, h or d, as in 90s, 30m, 12h or 7d")
     return int(found[1]) * _UNIT[found[2]]
+
+
+def instant(value: str) -> datetime:
+    """An RFC 3339 time with its offset, as in 2026-11-24T20:26:58Z. Raises click.BadParameter."""
+    try:
+        found = datetime.fromisoformat(value)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise click.BadParameter("must be a time with an offset, as in 2026-11-24T20:26:58Z")
+    return found
 
 
 def secretive(value: str) -> str:

@@ -288,6 +288,20 @@ def test_tampering_with_a_copy_is_found(server: ServerProcess, tmp_path: Path) -
     assert "PROBLEM: audit-00000001.jsonl:2" in done.stderr
 
 
+def test_audit_is_exported_while_the_server_writes_it(server: ServerProcess) -> None:
+    server.mint(op=["sign"], tenant="exported")
+    minted = [record for record in audit_records(server) if record.get("tenant") == "exported"]
+    lines = server.ronctl("audit", "export", "--format", "ocsf", "--tenant", "exported").stdout.splitlines()
+    events = [json.loads(line) for line in lines]
+    assert [event["metadata"]["sequence"] for event in events] == [record["seq"] for record in minted]
+    assert {event["class_uid"] for event in events} == {6003}
+    cef = server.ronctl("audit", "export", "--format", "cef", "--tenant", "exported").stdout.splitlines()
+    assert [f" externalId={record['seq']} " in line for record, line in zip(minted, cef, strict=True)] == [
+        True,
+        True,
+    ]
+
+
 def test_tokens_are_in_no_file_but_the_dev_one(server: ServerProcess) -> None:
     token = server.mint(op=["sign"], key="nowhere-*")
     call(server, token, "sign", {"key_id": "nowhere-1", "message": ""})

@@ -101,6 +101,24 @@ def test_audit_verify(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert run(["audit", "verify", str(tmp_path), "--anchor", "3"]) == 2
 
 
+def test_audit_export(tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    lines = make_lines(5)
+    write_log(tmp_path, [lines[:2], lines[2:]])
+    since = ["--since", "2026-11-24T20:00:01.5Z", "--until", "2026-11-24T21:00:04.000004+01:00"]
+    assert run(["audit", "export", str(tmp_path), *since, "--tenant", "acme", "--op", "sign"]) == 0
+    assert capsysbinary.readouterr().out == lines[2] + b"\n" + lines[3] + b"\n"
+    write_log(tmp_path, [lines[:2], lines[3:]])
+    assert run(["audit", "export", str(tmp_path), "--format", "cef"]) == 3
+    shown = capsysbinary.readouterr()
+    assert shown.out.count(b"\n") == 2
+    assert b"audit-00000002.jsonl:1 does not continue the chain" in shown.err
+
+
+@pytest.mark.parametrize("option", [["--since", "yesterday"], ["--until", "2026-11-24"], ["--format", "xml"]])
+def test_bad_options_of_audit_export(tmp_path: Path, option: list[str]) -> None:
+    assert run(["audit", "export", str(tmp_path), *option]) == 2
+
+
 def test_config_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "kms.toml"
     file.write_text('seal = "dev"\n')
