@@ -115,6 +115,7 @@ bench: system-bench install $(STAMPS)/test
 	$(BIN)/python -m bench.native --out bench/results
 	$(BIN)/python -m bench.http --out bench/results
 	$(BIN)/python -m bench.scale --out bench/results
+	$(BIN)/python -m bench.overload --out bench/results
 
 gate: system-test install $(STAMPS)/test
 	$(BIN)/python -m bench.gate
