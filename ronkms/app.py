@@ -20,6 +20,7 @@ from ronkms.api.app import create_wsgi
 from ronkms.api.entry import Entry
 from ronkms.api.openapi_documents import served_documents
 from ronkms.audit.log import AuditLogTrail
+from ronkms.audit.summary import RefusalSummary
 from ronkms.backends.protocol import Backend
 from ronkms.backends.registry import FACTORIES, open_backend
 from ronkms.bus.local import LocalBus
@@ -97,6 +98,7 @@ class Application:
             sync_all=settings.audit_sync == "all",
             count=self._counter("kms_audit_records_total"),
         )
+        self.refusal_summary = RefusalSummary(self.arena, self.audit)
         self._pq_policy = PqPolicy(settings.pq_verify_mode)
         self.service = KmsService(
             arena=self.arena,

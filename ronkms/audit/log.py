@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from ronkms_native import AuditLog, AuditWriteError
@@ -13,6 +13,8 @@ from ronkms.errors import AuditUnavailable
 
 DIGEST_LABEL: Final = "ron-kms audit input digest v1"
 """Label of the key of input digests, for ``Custody.mac``."""
+SUMMARY: Final = "summary"
+"""``op`` of a summary record; no capability grants it."""
 _UNAVAILABLE: Final = "the audit log cannot be written, so nothing is done; see the server's log"
 
 
@@ -83,9 +85,27 @@ class AuditLogTrail:
             phase=bounded(phase),
             items=items,
         )
+        return self._append(body, durable=self._sync_all or op in DURABLE)
+
+    def summarize(self, counts: Mapping[str, int]) -> int:
+        """Appends a summary record: how many requests were refused without a record of their own, by reason.
+
+        On disk when it returns the sequence number. Raises AuditUnavailable."""
+        body = Body(
+            v=VERSION,
+            op=SUMMARY,
+            outcome=Outcome.REJECTED.value,
+            tenant="",
+            token="",
+            corr_id="",
+            counts=dict(counts),
+        )
+        return self._append(body, durable=True)
+
+    def _append(self, body: Body, *, durable: bool) -> int:
         try:
             seq = self._log.append(encode_body(body))
-            if self._sync_all or op in DURABLE:
+            if durable:
                 self._log.wait_durable(seq)
         except AuditWriteError as error:
             raise AuditUnavailable(_UNAVAILABLE) from error

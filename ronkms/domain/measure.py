@@ -48,6 +48,8 @@ HTTP_CODES: Final = (
     503,
 )
 REJECT_REASONS: Final = ("backpressure", "unauthenticated", "denied", "malformed", "too_large", "draining")
+SUMMARIZED_REASONS: Final = tuple(reason for reason in REJECT_REASONS if reason != "denied")
+"""Refusals that the audit log counts in summary records; each denied one has a record of its own."""
 
 COUNTERS: Final = (
     *(f"http_requests_total|{code}" for code in HTTP_CODES),
@@ -57,6 +59,7 @@ COUNTERS: Final = (
     *(f"backend_reconnects_total|{backend}" for backend in ("file", "pkcs11", "tpm")),
     "kms_audit_integrity_failed_total",
     "kms_audit_records_total",
+    *(f"kms_audit_summarized_total|{reason}" for reason in SUMMARIZED_REASONS),
     "service_crashed_total",
     "kms_keystore_damaged_records_total",
 )

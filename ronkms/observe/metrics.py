@@ -33,6 +33,7 @@ _COUNTERS: Final = {
     "backend_reconnects_total": ("backend", "Sessions to a backend that had to be opened again."),
     "kms_audit_integrity_failed_total": ("", "Findings that the audit log is not what was written."),
     "kms_audit_records_total": ("", "Audit records appended."),
+    "kms_audit_summarized_total": ("reason", "Refusals of rejected_total that a summary record has counted."),
     "kms_keystore_damaged_records_total": ("", "Sealed records found damaged; each isolates its key."),
     "service_crashed_total": ("", "ServiceCrashed events: worker or admin processes that died unexpectedly."),
 }

@@ -5,6 +5,7 @@ It shares nothing with the workers but the arena and the board, so it answers wh
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 from types import FrameType
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from ronkms.domain.measure import GAUGE_INDEX
+from ronkms.errors import AuditUnavailable
 from ronkms.server.board import ProcessBoard
 from ronkms.server.chores import Chore, Chores
 from ronkms.server.http_response import SERVER_NAME
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 READINESS_SECONDS: Final = 0.1
 DESTROY_SECONDS: Final = 5.0
+SUMMARY_SECONDS: Final = 10.0
 CLOCK_SECONDS: Final = 5.0
 CLOCK_WARNING_SECONDS: Final = 1.0
 THREADS: Final = 4
@@ -55,6 +58,7 @@ class AdminProcess:
         chores.start()
         server.run()
         chores.stop()
+        self._summarize()
 
     def _http(self, readiness: Readiness) -> BaseWSGIServer | MultiSocketServer:
         from waitress.server import create_server
@@ -93,8 +97,14 @@ class AdminProcess:
             Chore("readiness", READINESS_SECONDS, readiness.evaluate),
             Chore("cache sweep", ttl_seconds / 4, application.arena.cache_sweep),
             Chore("destruction", DESTROY_SECONDS, application.destroy_due),
+            Chore("audit summary", SUMMARY_SECONDS, self._summarize),
             Chore("clock", CLOCK_SECONDS, self._watch_clock),
         ]
+
+    def _summarize(self) -> None:
+        # An unwritable log is told by readiness; the next summary counts what this one could not.
+        with contextlib.suppress(AuditUnavailable):
+            self._application.refusal_summary.write()
 
     def _watch_clock(self) -> None:
         skew = self._application.clock_skew.seconds()
