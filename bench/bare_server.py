@@ -16,7 +16,7 @@ from tests.server_process import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKERS = 2
-THREADS = 4
+THREADS = 2
 KEEPALIVE = 4
 
 

@@ -160,7 +160,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             extra={"group": "Capacity"},
         ),
     ] = 0
-    threads: Annotated[int, Meta(description="Threads in each worker.", ge=1, le=64)] = 4
+    threads: Annotated[
+        int, Meta(description="Threads in each worker (docs/adr/0006: two are enough).", ge=1, le=64)
+    ] = 2
     backlog: Annotated[
         int, Meta(description="Connections that the kernel holds unaccepted.", ge=16, le=65535)
     ] = 1024

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Hashable
-from queue import SimpleQueue
 from typing import Generic, TypeVar
 
 from ronkms.server.fair_queue import FairQueue
@@ -22,10 +21,8 @@ class RequestThreads(Generic[_Item]):
 
     def __init__(self, threads: int, work: Callable[[_Item], Hashable]) -> None:
         """To be called after the fork: the threads start at once."""
-        self.queue: FairQueue[_Item] = FairQueue()
+        self.queue: FairQueue[_Item] = FairQueue(threads)
         self._work = work
-        self._tokens: SimpleQueue[bool] = SimpleQueue()
-        """One for each item that waits, so that idle threads sleep in C; False ends a thread."""
         self._threads = [
             threading.Thread(target=self._run, name=f"request-{number}", daemon=True)
             for number in range(threads)
@@ -33,23 +30,20 @@ class RequestThreads(Generic[_Item]):
         for thread in self._threads:
             thread.start()
 
-    def submit(self, tenant: Hashable, item: _Item) -> None:
-        """Queues an item."""
-        self.queue.put(tenant, item)
-        self._tokens.put(True)
+    def submit(self, tenant: Hashable, item: _Item, *, known: bool = True) -> None:
+        """Queues an item; see ``FairQueue.put``."""
+        self.queue.put(tenant, item, known=known)
 
     def shutdown(self, wait: bool = True) -> None:
         """Ends the threads after what waits now; with ``wait`` only then returns."""
-        for _ in self._threads:
-            self._tokens.put(False)
+        self.queue.close()
         if wait:
             for thread in self._threads:
                 thread.join()
 
     def _run(self) -> None:
-        queue = self.queue
-        while self._tokens.get():
-            item = queue.get()
+        while (taken := self.queue.get()) is not None:
+            tenant, item = taken
             began = time.monotonic()
-            tenant = self._work(item)
-            queue.took(tenant, time.monotonic() - began)
+            actual = self._work(item)
+            self.queue.finished(tenant, actual, time.monotonic() - began)

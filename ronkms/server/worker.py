@@ -185,7 +185,7 @@ class KmsWorker(ThreadWorker):
             conn.fresh = True
             if self._fresh >= self._fresh_limit and self.alive:
                 super().set_accept_enabled(enabled=False)
-        self._threads.submit(conn.line, conn)
+        self._threads.submit(conn.line, conn, known=conn.tenant is not None)
 
     # --- parking -----------------------------------------------------------------------------
 
