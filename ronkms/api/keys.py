@@ -16,11 +16,12 @@ from ronkms.api.schemas import (
     DestroyRequest,
     ImportParamsRequest,
     ImportRequest,
-    KeyPolicy,
+    PolicyRequest,
     RotateRequest,
     StateRequest,
 )
 from ronkms.domain.key import KEY_ID
+from ronkms.domain.key_policy import KeyPolicy, PolicyChange
 from ronkms.errors import BadRequest
 from ronkms.service.call import Call
 from ronkms.service.key_policy import NewKey
@@ -29,6 +30,7 @@ _CREATE: Final = msgspec.json.Decoder(CreateRequest)
 _ROTATE: Final = msgspec.json.Decoder(RotateRequest)
 _STATE: Final = msgspec.json.Decoder(StateRequest)
 _DESTROY: Final = msgspec.json.Decoder(DestroyRequest)
+_POLICY: Final = msgspec.json.Decoder(PolicyRequest)
 _IMPORT_PARAMS: Final = msgspec.json.Decoder(ImportParamsRequest)
 _IMPORT: Final = msgspec.json.Decoder(ImportRequest)
 
@@ -72,6 +74,12 @@ def destroy(context: Context, call: Call, incoming: Incoming) -> Answer:
             call, incoming.params["key_id"], _given(request.key_version), _given(request.window_seconds)
         )
     )
+
+
+def policy(context: Context, call: Call, incoming: Incoming) -> Answer:
+    """POST /v1/kms/keys/{key_id}/policy."""
+    change = _policy_change(decode(_POLICY, incoming.json_body()))
+    return json_answer(context.service.lifecycle.set_policy(call, incoming.params["key_id"], change))
 
 
 def import_params(context: Context, call: Call, incoming: Incoming) -> Answer:
@@ -127,12 +135,22 @@ def _new_key(request: CreateRequest | ImportRequest) -> NewKey:
         key_id=_given(request.key_id) or "",
         backend=_given(request.backend) or "",
         labels=request.labels,
-        policy=_policy(request.policy),
+        policy=_policy_change(request.policy).applied(KeyPolicy()),
     )
 
 
-def _policy(policy: KeyPolicy) -> dict[str, bool]:
-    return {"mu": True} if policy.mu else {}
+def _policy_change(request: PolicyRequest) -> PolicyChange:
+    if request.exportable:
+        raise BadRequest(
+            "no private key ever leaves the service; leave exportable out", field="/policy/exportable"
+        )
+    return PolicyChange(
+        mu=request.mu,
+        not_before=request.not_before,
+        not_after=request.not_after,
+        min_version=request.min_version,
+        rotation_period_seconds=request.rotation_period_seconds,
+    )
 
 
 def _version(incoming: Incoming) -> int | None:

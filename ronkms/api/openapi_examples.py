@@ -392,5 +392,13 @@ EXAMPLES: Final[Mapping[str, tuple[Example, ...]]] = {
             {"key_id": "legacy", "state": "destroy_scheduled", "destroy_at": 1795641254},
         ),
     ),
+    "key_policy": (
+        Example(
+            "expiry",
+            "No use from 2027 on",
+            {"not_after": 1798761600},
+            {"key_id": "legacy", "policy": {"not_after": 1798761600}},
+        ),
+    ),
     "restore_key": (Example("key", "The whole key", {}, {"key_id": "legacy", "state": "disabled"}),),
 }

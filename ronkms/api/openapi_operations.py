@@ -138,6 +138,14 @@ OPERATIONS: Final[Mapping[str, Words]] = {
         _CHANGE,
     ),
     "restore_key": Words(STATES, "Restore", "From `destroy_scheduled` to `disabled`.", _CHANGE),
+    "key_policy": Words(
+        KEYS,
+        "Change a key's policy",
+        "In effect for every request that starts after the answer, in any worker. A key outside its window "
+        "and a version below `min_version` answer 409 `key_disabled`; a later change of the policy opens "
+        "them again. A key outside its window can be rotated.",
+        _CHANGE,
+    ),
     "import_params": Words(
         IMPORTING,
         "Get a wrapping key",

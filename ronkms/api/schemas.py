@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from ronkms.domain.algorithm import Usage
+from ronkms.domain.key_policy import MAX_ROTATION_SECONDS, MAX_TIME, MIN_ROTATION_SECONDS, KeyPolicy
 from ronkms.service.results import (
     DataKey,
     ImportParams,
@@ -21,6 +22,7 @@ from ronkms.service.results import (
     KeyPage,
     KeySummary,
     NewVersion,
+    PolicyOf,
     Result,
     Signature,
     StateChange,
@@ -45,6 +47,8 @@ __all__ = [
     "KeyPolicy",
     "KeySummary",
     "NewVersion",
+    "PolicyOf",
+    "PolicyRequest",
     "Problem",
     "RotateRequest",
     "SignBatchRequest",
@@ -74,6 +78,10 @@ KeyId = Annotated[
     ),
 ]
 KeyVersionNumber = Annotated[int, Meta(ge=1, le=2**32 - 1, description="Number of a key version, from 1.")]
+UnixTime = Annotated[int, Meta(ge=0, le=MAX_TIME, description="Unix seconds, UTC.")]
+RotationPeriod = Annotated[
+    int, Meta(ge=MIN_ROTATION_SECONDS, le=MAX_ROTATION_SECONDS, description="Seconds.")
+]
 Context = Annotated[
     bytes,
     Meta(description="ML-DSA and composites: up to 255 bytes that are bound to the signature."),
@@ -194,10 +202,20 @@ class DataKeyRequest(Request, frozen=True, kw_only=True, gc=False):
     aad: Aad | UnsetType = UNSET
 
 
-class KeyPolicy(Request, frozen=True, kw_only=True, gc=False):
-    """`mu`: the key signs an external mu (ML-DSA)."""
+class PolicyRequest(Request, frozen=True, kw_only=True, gc=False):
+    """Members left out stay as they are; null takes a limit away.
 
-    mu: bool = False
+    `mu`: the key signs an external mu (ML-DSA). Before `not_before`, and from `not_after` on, the key does
+    nothing; nor does a version below `min_version`, which is at most the newest. `rotation_period_seconds`:
+    how old the newest version gets before the service makes the next. `exportable` can only be false.
+    """
+
+    mu: bool | UnsetType = UNSET
+    not_before: UnixTime | UnsetType | None = UNSET
+    not_after: UnixTime | UnsetType | None = UNSET
+    min_version: KeyVersionNumber | UnsetType = UNSET
+    rotation_period_seconds: RotationPeriod | UnsetType | None = UNSET
+    exportable: Annotated[bool, Meta(extra_json_schema={"const": False})] = False
 
 
 class CreateRequest(Request, frozen=True, kw_only=True):
@@ -208,7 +226,7 @@ class CreateRequest(Request, frozen=True, kw_only=True):
     key_id: KeyId | UnsetType = UNSET
     backend: str | UnsetType = UNSET
     labels: dict[str, str] = {}
-    policy: KeyPolicy = KeyPolicy()
+    policy: PolicyRequest = PolicyRequest()
 
 
 class RotateRequest(Request, frozen=True, kw_only=True, gc=False):
@@ -249,7 +267,7 @@ class ImportRequest(Request, frozen=True, kw_only=True):
     key_id: KeyId | UnsetType = UNSET
     backend: str | UnsetType = UNSET
     labels: dict[str, str] = {}
-    policy: KeyPolicy = KeyPolicy()
+    policy: PolicyRequest = PolicyRequest()
     new_version: bool = False
 
 

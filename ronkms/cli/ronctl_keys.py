@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import click
 
-from ronkms.cli.ronctl_parameters import duration, read_text
+from ronkms.cli.ronctl_parameters import NONE, duration, or_none, read_text
 from ronkms.cli.ronctl_parameters import key_id as key_id_type
 from ronkms.cli.ronctl_target import Target, pass_target
 from ronkms.client.http_client import JSON, PEM
@@ -127,6 +127,35 @@ def destroy(target: Target, key_id: str, key_version: int | None, window: int | 
 def restore(target: Target, key_id: str, key_version: int | None) -> None:
     """Takes a scheduled destruction back; the key is disabled then."""
     _change(target, key_id, "restore", key_version)
+
+
+@keys.command()
+@click.argument("key_id", type=key_id_type)
+@click.option("--not-before", type=or_none(int), help="First second of use (Unix time), or none.")
+@click.option("--not-after", type=or_none(int), help="First second without use (Unix time), or none.")
+@click.option("--min-version", type=int, help="The oldest version that still works; 1 for all.")
+@click.option("--rotation-period", type=or_none(duration), help="The server rotates, 1m to 3650d; or none.")
+@click.option("--allow-mu/--no-allow-mu", default=None, help="The key signs an external mu (ML-DSA).")
+@pass_target
+def policy(
+    target: Target,
+    key_id: str,
+    not_before: int | str | None,
+    not_after: int | str | None,
+    min_version: int | None,
+    rotation_period: int | str | None,
+    allow_mu: bool | None,
+) -> None:
+    """Changes what the options name in the policy of a key, in every worker when this returns."""
+    given = {
+        "not_before": not_before,
+        "not_after": not_after,
+        "min_version": min_version,
+        "rotation_period_seconds": rotation_period,
+        "mu": allow_mu,
+    }
+    body = {name: None if value == NONE else value for name, value in given.items() if value is not None}
+    _show(target.api([Operation.STATE], key_id).json("POST", f"{_KEYS}/{key_id}/policy", body))
 
 
 @keys.command("import")

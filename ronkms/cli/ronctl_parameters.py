@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -18,6 +19,7 @@ _DURATION: Final = re.compile(r"([0-9]{1,9})([smhd]?)")
 _UNIT: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _MAX_INPUT: Final = 1 << 16
 
+NONE: Final = "none"
 OPERATION: Final = click.Choice([operation.value for operation in Operation])
 
 
@@ -38,6 +40,16 @@ def instant(value: str) -> datetime:
     if found is None or found.tzinfo is None:
         raise click.BadParameter("must be a time with an offset, as in 2026-11-24T20:26:58Z")
     return found
+
+
+def or_none(convert: Callable[[str], int]) -> Callable[[str], int | str]:
+    """A parameter that is also taken away by the word ``none``, which is returned as it is."""
+
+    def value_or_none(value: str) -> int | str:
+        return NONE if value == NONE else convert(value)
+
+    value_or_none.__name__ = f"{convert.__name__}|{NONE}"
+    return value_or_none
 
 
 def secretive(value: str) -> str:

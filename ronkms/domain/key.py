@@ -14,8 +14,9 @@ from typing import Final
 
 import msgspec
 
-from ronkms.domain.algorithm import Usage
-from ronkms.errors import BadRequest, KeyDisabled, NotFound
+from ronkms.domain.algorithm import ALGORITHMS, Usage
+from ronkms.domain.key_policy import KeyPolicy, PolicyChange
+from ronkms.errors import BadRequest, Conflict, KeyDisabled, NotFound
 
 KEY_ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
 """DESIGN 4. Always with ``fullmatch``."""
@@ -66,7 +67,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     created_at: int
     epoch: int
     labels: Mapping[str, str]
-    policy: Mapping[str, bool]
+    policy: KeyPolicy
     versions: dict[int, KeyVersion]
     """Only ever grows; treat as read-only. Numbers run from 1 without a gap."""
     destroy_at: int | None = None
@@ -78,10 +79,15 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
         """The version that signs and wraps. Raises :class:`KeyDisabled`."""
         self.require_enabled()
         for number in range(len(self.versions), 0, -1):
-            version = self.versions[number]
-            if version.state is KeyState.ENABLED:
-                return version
+            if self.is_usable(number):
+                return self.versions[number]
         raise KeyDisabled(f"key {self.key_id} has no enabled version; enable one or rotate")
+
+    def is_usable(self, number: int) -> bool:
+        """Whether the version, which must exist, is enabled and not below the policy's ``min_version``.
+
+        Says nothing about the key as a whole."""
+        return self.versions[number].state is KeyState.ENABLED and number >= self.policy.min_version
 
     def version(self, number: int) -> KeyVersion:
         """The version ``number`` in any state. Raises :class:`NotFound`."""
@@ -91,17 +97,41 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
             raise NotFound(f"key {self.key_id} has no version {number}") from None
 
     def enabled_version(self, number: int) -> KeyVersion:
-        """The version ``number`` if it and the key are enabled. Raises NotFound, KeyDisabled."""
+        """The version ``number`` if it is usable and the key enabled. Raises NotFound, KeyDisabled."""
         found = self.version(number)
         self.require_enabled()
         if found.state is not KeyState.ENABLED:
             raise KeyDisabled(f"key {self.key_id} version {number} is {found.state}")
+        if not self.is_usable(number):
+            raise KeyDisabled(
+                f"key {self.key_id} version {number} is below its min_version {self.policy.min_version}"
+            )
         return found
 
     def require_enabled(self) -> None:
-        """Raises :class:`KeyDisabled` unless the key itself is enabled."""
+        """Raises :class:`KeyDisabled` unless the key itself is enabled. The time does not matter here: a key
+        outside its window can be rotated."""
         if self.state is not KeyState.ENABLED:
             raise KeyDisabled(f"key {self.key_id} is {self.state}")
+
+    def require_in_window(self, now: float) -> None:
+        """Raises :class:`KeyDisabled` if the policy excludes ``now`` (Unix seconds)."""
+        policy = self.policy
+        if policy.not_before is not None and now < policy.not_before:
+            raise KeyDisabled(f"key {self.key_id} may be used from {policy.not_before} on (not_before)")
+        if policy.expired(now):
+            raise KeyDisabled(f"key {self.key_id} could be used until {policy.not_after} (not_after)")
+
+    def changed_policy(self, change: PolicyChange) -> KeyPolicy:
+        """The policy after ``change``.
+
+        Raises BadRequest (not possible for this key), Conflict (the key is destroyed)."""
+        if self.state is KeyState.DESTROYED:
+            raise Conflict(f"key {self.key_id} is destroyed; its policy does not change any more")
+        policy = change.applied(self.policy)
+        newest = self.versions[len(self.versions)]
+        policy.check(ALGORITHMS[self.alg], versions=newest.number, imported=newest.origin is Origin.IMPORTED)
+        return policy
 
 
 def check_key_id(key_id: str) -> str:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from hashlib import sha256
 from typing import Final
 
 import msgspec
 
 from ronkms.domain.algorithm import Algorithm, Usage
+from ronkms.domain.key_policy import KeyPolicy
 from ronkms.errors import BadRequest, TooLarge
 
 MAX_MESSAGE: Final = 1024 * 1024
 MAX_CONTEXT: Final = 255
 MU_SIZE: Final = 64
-ALLOW_MU: Final = "mu"
-"""Name of the key policy that allows an external mu."""
 
 
 class CryptoInput(msgspec.Struct, frozen=True, gc=False):
@@ -79,12 +77,10 @@ class CryptoInput(msgspec.Struct, frozen=True, gc=False):
             )
         return None
 
-    def require_fit(self, row: Algorithm, policy: Mapping[str, bool] | None = None) -> None:
+    def require_fit(self, row: Algorithm, policy: KeyPolicy | None = None) -> None:
         """Raises BadRequest unless the algorithm, and the key's ``policy`` if given, take this input."""
         mismatch = self.mismatch(row)
         if mismatch is not None:
             raise mismatch
-        if self.kind == "mu" and policy is not None and not policy.get(ALLOW_MU, False):
-            raise BadRequest(
-                "this key's policy does not allow mu; create it with policy.mu = true", field="/mu"
-            )
+        if self.kind == "mu" and policy is not None and not policy.mu:
+            raise BadRequest("this key's policy does not allow mu; set policy.mu to true", field="/mu")

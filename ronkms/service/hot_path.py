@@ -126,6 +126,9 @@ class HotPath:
         except NotFound:
             return None
         usable = key.state is KeyState.ENABLED and key.usage is Usage.SIGN and key.damaged is None
+        if key.policy.windowed:
+            # The engine knows no time: the general path decides on each request.
+            return None
         return key if usable else None
 
     def _learn_verify_key(self, tenant: str, key_id: str, number: int) -> None:
@@ -205,7 +208,7 @@ class HotPath:
 
 def _has_older(key: Key, newest: KeyVersion) -> bool:
     """Whether another enabled version could have made a signature that the newest did not."""
-    return any(key.versions[number].state is KeyState.ENABLED for number in range(newest.number - 1, 0, -1))
+    return any(map(key.is_usable, range(newest.number - 1, 0, -1)))
 
 
 def _audit_part(key: Key, version: KeyVersion) -> bytes:

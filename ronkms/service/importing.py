@@ -10,6 +10,7 @@ import msgspec
 
 from ronkms.domain.algorithm import ALGORITHMS
 from ronkms.domain.key import Key, Origin
+from ronkms.domain.key_policy import KeyPolicy
 from ronkms.errors import BadRequest, Conflict, NotFound
 from ronkms.service.admission import Gate
 from ronkms.service.call import Call
@@ -76,7 +77,7 @@ class Importing:
 
         Uses up the wrapping key, even if the material is then refused. Raises also Conflict (the key
         exists), NotFound (the import id, or the key for a new version), KeyDisabled."""
-        row, key_id = wanted.checked()
+        row, key_id = wanted.checked(imported=True)
         call.key_id, call.alg = key_id, row.name
         self._access.refresh()
         call.capability.require(call.op, key_id=key_id, alg=row.name)
@@ -132,7 +133,7 @@ class Importing:
         key.require_enabled()
         if key.alg != wanted.alg:
             raise BadRequest(f"key {key_id} is {key.alg}", field="/alg")
-        if wanted.labels or wanted.policy:
+        if wanted.labels or wanted.policy != KeyPolicy():
             raise BadRequest(
                 "labels and policy belong to the key; leave them out with new_version", "/new_version"
             )

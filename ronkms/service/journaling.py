@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
 from ronkms.audit.protocol import AuditTrail
 from ronkms.bus.protocol import Bus
 from ronkms.domain.key import Key
@@ -45,6 +47,18 @@ class Journaling:
                 "key_id": key.key_id,
                 "key_version": call.key_version,
                 "alg": key.versions[call.key_version].alg,
+                "corr_id": call.corr_id,
+            },
+        )
+
+    def policy_changed(self, call: Call, key: Key) -> None:
+        """Publishes ``PolicyChanged`` with the whole policy as JSON."""
+        self._bus.publish(
+            "PolicyChanged",
+            {
+                "tenant": key.tenant,
+                "key_id": key.key_id,
+                "policy": msgspec.json.encode(key.policy).decode(),
                 "corr_id": call.corr_id,
             },
         )

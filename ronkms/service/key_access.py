@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
+from time import time
 
 from ronkms.backends.protocol import Backend, KeyHandle
 from ronkms.capability.protocol import CapabilityVerifier
@@ -48,7 +49,9 @@ class KeyAccess:
         return key
 
     def find_usable(self, call: Call, key_id: str, usage: Usage, message_digest: bytes = b"") -> Key:
-        """As :meth:`find`, and of that usage and undamaged. Raises also BadRequest, BackendUnavailable."""
+        """As :meth:`find`, and of that usage, undamaged and inside its policy's window.
+
+        Raises also BadRequest, BackendUnavailable, KeyDisabled (the window)."""
         key = self.find(call, key_id, message_digest)
         if key.usage is not usage:
             raise BadRequest(f"key {key_id} is for {key.usage}, not for {usage}", field="/key_id")
@@ -56,6 +59,8 @@ class KeyAccess:
             raise BackendUnavailable(
                 f"record {key.damaged} of key {key_id} is damaged; restore it from a backup"
             )
+        if key.policy.windowed:
+            key.require_in_window(time())
         return key
 
     def require_any(self, call: Call, alg: str = "", message_digest: bytes = b"") -> None:
@@ -89,10 +94,12 @@ class KeyAccess:
             raise BackendUnavailable(f"backend {name} is not configured on this server") from None
 
     def recheck(self, key: Key, number: int) -> None:
-        """After the cryptography: nothing leaves for a version that was disabled meanwhile.
+        """After the cryptography: nothing leaves for a version that was disabled or has expired meanwhile.
 
         Raises KeyDisabled."""
         self._store.refresh()
         current = self._store.get(key.tenant, key.key_id)
         if current.epoch != key.epoch:
             current.enabled_version(number)
+        if current.policy.windowed:
+            current.require_in_window(time())

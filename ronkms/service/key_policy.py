@@ -10,6 +10,7 @@ import msgspec
 
 from ronkms.domain.algorithm import Algorithm, Usage, algorithm
 from ronkms.domain.key import check_key_id
+from ronkms.domain.key_policy import KeyPolicy
 from ronkms.errors import BadRequest
 
 MAX_LABELS: Final = 64
@@ -27,15 +28,14 @@ class NewKey(msgspec.Struct, frozen=True, kw_only=True):
     key_id: str = ""
     backend: str = ""
     labels: Mapping[str, str] = {}
-    policy: Mapping[str, bool] = {}
+    policy: KeyPolicy = KeyPolicy()
 
-    def checked(self) -> tuple[Algorithm, str]:
-        """(algorithm, key id). Raises BadRequest."""
+    def checked(self, *, imported: bool = False) -> tuple[Algorithm, str]:
+        """(algorithm, key id). ``imported``: its material comes from outside. Raises BadRequest."""
         row = algorithm(self.alg)
         if row.usage is not self.usage:
             raise BadRequest(f"{row.name} is for {row.usage}, not for {self.usage}", field="/usage")
-        if self.policy.get("mu") and not row.mu:
-            raise BadRequest(f"{row.name} takes no mu", field="/policy/mu")
+        self.policy.check(row, versions=1, imported=imported)
         _check_labels(self.labels)
         if not self.key_id:
             return row, f"key-{secrets.token_hex(12)}"

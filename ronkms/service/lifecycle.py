@@ -1,4 +1,4 @@
-"""Making keys, rotating them, and moving them between states."""
+"""Making keys, rotating them, moving them between states, and changing their policies."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from functools import partial
 from time import time
 from typing import Final
 
+import msgspec
 from msgspec import UNSET
 
 from ronkms.domain.algorithm import ALGORITHMS
 from ronkms.domain.key import DESTROY_WINDOW_SECONDS, Key, KeyState, Origin
+from ronkms.domain.key_policy import PolicyChange
 from ronkms.domain.lifecycle import check_transition
 from ronkms.errors import BadRequest, Conflict
 from ronkms.service.admission import Gate
@@ -17,7 +19,7 @@ from ronkms.service.call import Call
 from ronkms.service.journaling import Journaling
 from ronkms.service.key_access import KeyAccess
 from ronkms.service.key_policy import NewKey
-from ronkms.service.results import NewVersion, StateChange
+from ronkms.service.results import NewVersion, PolicyOf, StateChange
 from ronkms.store.protocol import KeyStore
 
 MIN_WINDOW_SECONDS: Final = 60
@@ -75,7 +77,9 @@ class Lifecycle:
         return new_version(key)
 
     def rotate(self, call: Call, key_id: str) -> NewVersion:
-        """A new version, which signs or wraps from now on; older ones go on verifying and unwrapping."""
+        """A new version, which signs or wraps from now on; older ones go on verifying and unwrapping.
+
+        Allowed outside the window of the key's policy: no private key is used."""
         key = self._access.find(call, key_id)
         key.require_enabled()
         self._gate.top_up(call, ALGORITHMS[key.alg].cost_private)
@@ -123,6 +127,15 @@ class Lifecycle:
                 field="/window_seconds",
             )
         return self._set_state(call, key_id, version, KeyState.DESTROY_SCHEDULED, int(time()) + seconds)
+
+    def set_policy(self, call: Call, key_id: str, change: PolicyChange) -> PolicyOf:
+        """In effect for every request that starts after the return, in any worker."""
+        key = self._access.find(call, key_id)
+        call.detail = f"policy={msgspec.json.encode(change).decode()}"
+        if key.changed_policy(change) != key.policy:
+            key = self._journaling.commit(call, partial(self._store.set_policy, call.tenant, key_id, change))
+            self._journaling.policy_changed(call, key)
+        return PolicyOf(key_id=key_id, policy=key.policy)
 
     def _set_state(
         self, call: Call, key_id: str, version: int | None, state: KeyState, destroy_at: int | None = None

@@ -91,9 +91,8 @@ class Reading:
 
 def _enabled(key: Key) -> Iterator[KeyVersion]:
     for number in range(len(key.versions), 0, -1):
-        version = key.versions[number]
-        if version.state is KeyState.ENABLED:
-            yield version
+        if key.is_usable(number):
+            yield key.versions[number]
 
 
 def _summary(key: Key) -> KeySummary:
@@ -106,7 +105,7 @@ def _summary(key: Key) -> KeySummary:
         created_at=key.created_at,
         key_version=len(key.versions),
         labels=dict(key.labels),
-        policy=dict(key.policy),
+        policy=key.policy,
         destroy_at=UNSET if key.destroy_at is None else key.destroy_at,
         damaged=UNSET if key.damaged is None else True,
     )

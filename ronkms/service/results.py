@@ -9,6 +9,7 @@ from msgspec import UNSET, UnsetType
 
 from ronkms.domain.algorithm import Usage
 from ronkms.domain.key import KeyState, Origin
+from ronkms.domain.key_policy import KeyPolicy
 
 CacheUse = Literal["hit", "miss", "stale"]
 
@@ -88,6 +89,13 @@ class StateChange(Result, frozen=True, kw_only=True, gc=False):
     destroy_at: int | UnsetType = UNSET
 
 
+class PolicyOf(Result, frozen=True, kw_only=True, gc=False):
+    """The whole policy of a key after the change."""
+
+    key_id: str
+    policy: KeyPolicy
+
+
 class VersionDescription(Result, frozen=True, kw_only=True, gc=False):
     """One version. ``destroy_at`` only while destruction is scheduled."""
 
@@ -110,7 +118,7 @@ class KeySummary(Result, frozen=True, kw_only=True):
     created_at: int
     key_version: int
     labels: dict[str, str]
-    policy: dict[str, bool]
+    policy: KeyPolicy
     destroy_at: int | UnsetType = UNSET
     damaged: bool | UnsetType = UNSET
 

@@ -9,7 +9,7 @@ from itertools import chain
 from ronkms_native import Arena
 
 from ronkms.domain.algorithm import ALGORITHMS, Algorithm, Usage
-from ronkms.domain.key import Key, KeyState, KeyVersion
+from ronkms.domain.key import Key, KeyVersion
 from ronkms.domain.measure import POLICY
 from ronkms.policy.pq import PqPolicy, VerifyMode
 from ronkms.service.call import Call
@@ -133,7 +133,7 @@ class Candidates:
             if version.alg not in fits:
                 row = ALGORITHMS[version.alg]
                 fits[version.alg] = given.mismatch(row) is None and self._policy.allows(mode, row)
-            if fits[version.alg] and version.state is KeyState.ENABLED:
+            if fits[version.alg] and key.is_usable(number):
                 yield version
 
     def _candidate(

@@ -13,6 +13,7 @@ import structlog
 
 from ronkms.domain.algorithm import algorithm
 from ronkms.domain.key import Key, KeyState, KeyVersion, Origin, check_key_id, record_identity
+from ronkms.domain.key_policy import KeyPolicy, PolicyChange
 from ronkms.domain.lifecycle import check_transition
 from ronkms.errors import BackendUnavailable, BadRequest, Conflict, IntegrityError, KeyDisabled, StartError
 from ronkms.journal import ChangeSignal, SealedJournal
@@ -23,6 +24,7 @@ from ronkms.store.journal_entry import (
     Create,
     Destroy,
     Entry,
+    SetPolicy,
     SetState,
     VersionFields,
     encode_entry,
@@ -152,7 +154,7 @@ class FileStore:
         alg: str,
         backend: str,
         labels: Mapping[str, str],
-        policy: Mapping[str, bool],
+        policy: KeyPolicy,
         origin: Origin,
         seal: Seal,
     ) -> Key:
@@ -176,7 +178,7 @@ class FileStore:
                     usage=usage,
                     backend=backend,
                     labels=dict(labels),
-                    policy=dict(policy),
+                    policy=policy,
                     at=version.at,
                     version=version,
                 )
@@ -224,6 +226,17 @@ class FileStore:
                     tenant=tenant, key_id=key_id, number=version, state=state, destroy_at=destroy_at
                 )
                 self._journal.append(encode_entry(entry))
+            return self._keyring.get(tenant, key_id)
+
+    def set_policy(self, tenant: str, key_id: str, change: PolicyChange) -> Key:
+        """Changes the key's policy. Unchanged if it holds already.
+
+        Raises NotFound, BadRequest (not possible for this key), Conflict (destroyed), BackendUnavailable."""
+        with _disk(), self._exclusive():
+            key = self._keyring.get(tenant, key_id)
+            policy = key.changed_policy(change)
+            if policy != key.policy:
+                self._journal.append(encode_entry(SetPolicy(tenant=tenant, key_id=key_id, policy=policy)))
             return self._keyring.get(tenant, key_id)
 
     def destroy(

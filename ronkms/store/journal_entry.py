@@ -8,6 +8,7 @@ import msgspec
 
 from ronkms.domain.algorithm import Usage
 from ronkms.domain.key import Key, KeyState, KeyVersion, Origin
+from ronkms.domain.key_policy import KeyPolicy
 
 
 class VersionFields(
@@ -41,7 +42,7 @@ class Create(
     usage: Usage
     backend: str
     labels: Mapping[str, str] = {}
-    policy: Mapping[str, bool] = {}
+    policy: KeyPolicy = KeyPolicy()
     at: int
     version: VersionFields
     state: KeyState = KeyState.ENABLED
@@ -76,6 +77,16 @@ class SetState(
     destroy_at: int | None = None
 
 
+class SetPolicy(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="op", tag="policy"
+):
+    """The whole policy of a key from now on."""
+
+    tenant: str
+    key_id: str
+    policy: KeyPolicy
+
+
 class Destroy(
     msgspec.Struct,
     frozen=True,
@@ -92,7 +103,7 @@ class Destroy(
     number: int | None = None
 
 
-Entry = Create | AddVersion | SetState | Destroy
+Entry = Create | AddVersion | SetState | SetPolicy | Destroy
 
 _decoder: msgspec.json.Decoder[Entry] = msgspec.json.Decoder(Entry)
 _encoder = msgspec.json.Encoder()

@@ -22,6 +22,7 @@ from ronkms.store.journal_entry import (
     AddVersion,
     Create,
     Destroy,
+    SetPolicy,
     SetState,
     VersionFields,
     decode_entry,
@@ -105,6 +106,8 @@ class Keyring:
                 raise IntegrityError(f"keystore journal entry {seq} changes a key that does not exist")
             if isinstance(change, AddVersion):
                 self._add_version(seq, key, change.version)
+            elif isinstance(change, SetPolicy):
+                self._change_policy(seq, key, change)
             elif change.number is None:
                 self._change_key(seq, key, change)
             else:
@@ -164,6 +167,13 @@ class Keyring:
         self._put(replace(key, state=state, destroy_at=destroy_at, epoch=seq))
         if state is not KeyState.ENABLED:
             for version in key.versions.values():
+                self._retire(key, version)
+
+    def _change_policy(self, seq: int, key: Key, change: SetPolicy) -> None:
+        changed = replace(key, policy=change.policy, epoch=seq)
+        self._put(changed)
+        for number, version in key.versions.items():
+            if key.is_usable(number) and not changed.is_usable(number):
                 self._retire(key, version)
 
     def _change_version(self, seq: int, key: Key, number: int, change: SetState | Destroy) -> None:
@@ -231,7 +241,7 @@ class Keyring:
         if not names:
             return None
         for number in range(len(key.versions), 0, -1):
-            if key.versions[number].state is KeyState.ENABLED:
+            if key.is_usable(number):
                 return names.get(number)
         return None
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from ronkms.domain.key import Key, KeyState, Origin
+from ronkms.domain.key_policy import KeyPolicy, PolicyChange
 
 Seal = Callable[[bytes], tuple[bytes, bytes]]
 """Makes material for a record identity: returns (sealed record, public key)."""
@@ -42,7 +43,7 @@ class KeyStore(Protocol):
         alg: str,
         backend: str,
         labels: Mapping[str, str],
-        policy: Mapping[str, bool],
+        policy: KeyPolicy,
         origin: Origin,
         seal: Seal,
     ) -> Key:
@@ -64,6 +65,11 @@ class KeyStore(Protocol):
 
         The transition was checked by ``domain.lifecycle``, and is checked again under the lock.
         Raises NotFound, Conflict."""
+
+    def set_policy(self, tenant: str, key_id: str, change: PolicyChange) -> Key:
+        """Changes the key's policy, merged and checked under the lock. Unchanged if it holds already.
+
+        Raises NotFound, BadRequest (not possible for this key), Conflict (destroyed)."""
 
     def due_for_destruction(self, now: int) -> list[tuple[str, str, int | None]]:
         """(tenant, key_id, version or None for the whole key) whose window has passed."""

@@ -11,6 +11,7 @@ from ronkms_native import Custody
 
 from ronkms.domain.algorithm import Usage
 from ronkms.domain.key import Key, KeyState, Origin, record_identity
+from ronkms.domain.key_policy import KeyPolicy, PolicyChange
 from ronkms.errors import BadRequest, Conflict, KeyDisabled, NotFound
 from ronkms.store.protocol import KeyStore, Seal
 from tests.fakes.custody import FakeCustody
@@ -49,7 +50,7 @@ class Suite:
             alg=alg,
             backend="file",
             labels={"team": "billing"},
-            policy={"mu": True},
+            policy=KeyPolicy(mu=True),
             origin=Origin.GENERATED,
             seal=self.seal(alg),
         )
@@ -69,11 +70,11 @@ def suite(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Suite]:
 def test_a_created_key_is_what_was_asked_for(suite: Suite) -> None:
     key = suite.create()
     assert (key.tenant, key.key_id, key.alg, key.usage) == ("acme", "orders", "Ed25519", Usage.SIGN)
-    assert (key.backend, key.state, dict(key.labels), dict(key.policy)) == (
+    assert (key.backend, key.state, dict(key.labels), key.policy) == (
         "file",
         ENABLED,
         {"team": "billing"},
-        {"mu": True},
+        KeyPolicy(mu=True),
     )
     version = key.newest_enabled()
     assert (version.number, version.alg, version.state, version.origin) == (
@@ -271,6 +272,51 @@ def test_a_window_that_was_moved_is_respected(suite: Suite) -> None:
     with pytest.raises(Conflict):
         suite.store.destroy("acme", "orders", due_by=100)
     assert suite.store.record("acme", "orders", 1)
+
+
+def test_a_policy_changes_by_what_is_given(suite: Suite) -> None:
+    epochs = [suite.create(alg="ML-DSA-44").epoch]
+    suite.rotate(alg="ML-DSA-44")
+    for change, policy in (
+        (PolicyChange(not_after=200, min_version=2), KeyPolicy(mu=True, not_after=200, min_version=2)),
+        (PolicyChange(mu=False, not_before=100), KeyPolicy(not_before=100, not_after=200, min_version=2)),
+        (PolicyChange(not_after=None), KeyPolicy(not_before=100, min_version=2)),
+        (
+            PolicyChange(rotation_period_seconds=60, min_version=1, not_before=None),
+            KeyPolicy(rotation_period_seconds=60),
+        ),
+    ):
+        key = suite.store.set_policy("acme", "orders", change)
+        assert key.policy == policy
+        epochs.append(key.epoch)
+        assert suite.store.set_policy("acme", "orders", change) == key
+        suite.restart()
+        assert suite.store.get("acme", "orders").policy == policy
+    assert epochs == sorted(set(epochs))
+
+
+def test_a_policy_that_a_key_cannot_have_is_refused(suite: Suite) -> None:
+    with pytest.raises(NotFound):
+        suite.store.set_policy("acme", "orders", PolicyChange(not_after=1))
+    suite.create("mail", alg="ML-DSA-44")
+    before = suite.store.get("acme", "mail")
+    for change in (
+        PolicyChange(min_version=2),
+        PolicyChange(min_version=0),
+        PolicyChange(not_before=2, not_after=2),
+        PolicyChange(rotation_period_seconds=59),
+        PolicyChange(not_after=-1),
+    ):
+        with pytest.raises(BadRequest):
+            suite.store.set_policy("acme", "mail", change)
+    assert suite.store.get("acme", "mail") == before
+    suite.rotate("mail", alg="ML-DSA-44", origin=Origin.IMPORTED)
+    with pytest.raises(BadRequest, match="imported"):
+        suite.store.set_policy("acme", "mail", PolicyChange(rotation_period_seconds=3600))
+    suite.store.set_state("acme", "mail", SCHEDULED, destroy_at=1)
+    suite.store.destroy("acme", "mail")
+    with pytest.raises(Conflict):
+        suite.store.set_policy("acme", "mail", PolicyChange(not_after=1))
 
 
 def test_pages_go_through_all_keys_in_order(suite: Suite) -> None:

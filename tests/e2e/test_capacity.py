@@ -13,6 +13,7 @@ import pytest
 from ronkms.app import Application
 from ronkms.config import load_settings
 from ronkms.domain.key import Origin
+from ronkms.domain.key_policy import KeyPolicy
 from tests.e2e.support.api_client import ApiClient
 from tests.e2e.support.process_tree import descendants, proportional_memory
 from tests.e2e.support.signature_check import verifies
@@ -43,7 +44,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     alg="Ed25519",
                     backend="file",
                     labels={"purpose": "capacity"},
-                    policy={},
+                    policy=KeyPolicy(),
                     origin=Origin.GENERATED,
                     seal=partial(application.backends["file"].generate, "Ed25519"),
                 )

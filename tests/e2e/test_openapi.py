@@ -213,6 +213,8 @@ def _tour_keys(api: ApiClient) -> None:
         wrapped = api.post("/v1/kms/wrap", {"key_id": key_id, "plaintext": "YQ=="})
         api.post("/v1/kms/unwrap", {"key_id": key_id, "ciphertext": wrapped.body["ciphertext"]})
         api.post("/v1/kms/datakey", {"key_id": key_id})
+    api.ok("/v1/kms/keys/tour-ed/policy", {"not_after": 4_000_000_000, "rotation_period_seconds": 86400})
+    api.get("/v1/kms/keys/tour-ed")
     for action in ("disable", "enable", "destroy", "restore", "restore"):
         api.post(f"/v1/kms/keys/tour-ed/{action}", {})
     api.post("/v1/kms/sign", {"key_id": "tour-ed", "message": "YQ=="})

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ronkms.domain.key import Key, Origin
+from ronkms.domain.key_policy import KeyPolicy
 from ronkms.store.file_store import FileStore
 from ronkms.store.protocol import Seal
 from tests.fakes.custody import FakeCustody
@@ -58,7 +59,7 @@ class OpenStore:
             alg=alg,
             backend="file",
             labels={},
-            policy={},
+            policy=KeyPolicy(),
             origin=Origin.GENERATED,
             seal=self.seal(alg),
         )

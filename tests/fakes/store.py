@@ -10,6 +10,7 @@ import msgspec
 
 from ronkms.domain.algorithm import algorithm
 from ronkms.domain.key import Key, KeyState, KeyVersion, Origin, record_identity
+from ronkms.domain.key_policy import KeyPolicy, PolicyChange
 from ronkms.domain.lifecycle import check_transition
 from ronkms.errors import Conflict, KeyDisabled, NotFound
 from ronkms.store.protocol import Seal
@@ -53,7 +54,7 @@ class FakeStore:
         alg: str,
         backend: str,
         labels: Mapping[str, str],
-        policy: Mapping[str, bool],
+        policy: KeyPolicy,
         origin: Origin,
         seal: Seal,
     ) -> Key:
@@ -116,6 +117,10 @@ class FakeStore:
         check_transition(f"version {version}", old.state, state)
         key.versions[version] = msgspec.structs.replace(old, state=state, destroy_at=destroy_at)
         return self._put(msgspec.structs.replace(key, epoch=epoch))
+
+    def set_policy(self, tenant: str, key_id: str, change: PolicyChange) -> Key:
+        key = self.get(tenant, key_id)
+        return self._put(msgspec.structs.replace(key, policy=key.changed_policy(change), epoch=key.epoch + 1))
 
     def due_for_destruction(self, now: int) -> list[tuple[str, str, int | None]]:
         due: list[tuple[str, str, int | None]] = []

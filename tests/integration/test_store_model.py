@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
 from ronkms.domain.key import KeyState
+from ronkms.domain.key_policy import KeyPolicy, PolicyChange
 from ronkms.domain.lifecycle import TRANSITIONS
-from ronkms.errors import Conflict, KeyDisabled
+from ronkms.errors import BadRequest, Conflict, KeyDisabled
 from ronkms.journal import sealed_journal
 from tests.fakes.custody import FakeCustody
 from tests.fakes.open_store import OpenStore
@@ -23,6 +24,15 @@ from tests.fakes.open_store import OpenStore
 TENANTS = ("acme", "beta")
 KEY_IDS = ("a", "b", "c.d")
 DESTROY_AT = 1_000
+POLICY_CHANGES = st.fixed_dictionaries(
+    {},
+    optional={
+        "not_before": st.none() | st.integers(0, 3),
+        "not_after": st.none() | st.integers(0, 3),
+        "min_version": st.integers(1, 3),
+        "rotation_period_seconds": st.none() | st.just(3600),
+    },
+).map(lambda fields: PolicyChange(**fields))
 
 
 @dataclass
@@ -32,6 +42,7 @@ class ModelKey:
     state: KeyState = KeyState.ENABLED
     versions: list[KeyState] = field(default_factory=lambda: [KeyState.ENABLED])
     epoch: int = 0
+    policy: KeyPolicy = field(default_factory=KeyPolicy)
 
 
 class Histories(RuleBasedStateMachine):
@@ -122,6 +133,24 @@ class Histories(RuleBasedStateMachine):
         if old is not KeyState.DESTROYED:
             self._grew(name)
 
+    @rule(name=names, change=POLICY_CHANGES)
+    def set_policy(self, name: tuple[str, str], change: PolicyChange) -> None:
+        key = self.model[name]
+        wanted = change.applied(key.policy)
+        if key.state is KeyState.DESTROYED:
+            with pytest.raises(Conflict):
+                self.opened.store.set_policy(*name, change)
+            return
+        ordered = None in (wanted.not_before, wanted.not_after) or wanted.not_before < wanted.not_after
+        if not ordered or wanted.min_version > len(key.versions):
+            with pytest.raises(BadRequest):
+                self.opened.store.set_policy(*name, change)
+            return
+        self.opened.store.set_policy(*name, change)
+        if wanted != key.policy:
+            key.policy = wanted
+            self._grew(name)
+
     @rule()
     def restart(self) -> None:
         self.opened.close()
@@ -145,6 +174,7 @@ class Histories(RuleBasedStateMachine):
         for name, key in self.model.items():
             found = store.get(*name)
             assert found.state is key.state
+            assert found.policy == key.policy
             assert [version.state for version in found.versions.values()] == key.versions
             assert list(found.versions) == list(range(1, len(key.versions) + 1))
             assert found.epoch == key.epoch

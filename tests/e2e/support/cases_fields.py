@@ -10,6 +10,9 @@ VERIFY = "/v1/kms/verify"
 KEYS = "/v1/kms/keys"
 ROTATE = "/v1/kms/keys/rotate"
 DATAKEY = "/v1/kms/datakey"
+POLICY = "/v1/kms/keys/ed/policy"
+
+NEVER = {"not_before": 2_000_000_000, "not_after": 2_000_000_000}
 
 MEMBERS = [
     bad("sign without key_id", SIGN, without(signing(), "key_id")),
@@ -62,7 +65,25 @@ TYPES = [
     bad("a label is a number", KEYS, {"alg": "Ed25519", "usage": "sign", "labels": {"a": 1}}),
     bad("65 labels", KEYS, {"alg": "Ed25519", "usage": "sign", "labels": {f"l{n}": "" for n in range(65)}}),
     bad("a label of 129 characters", KEYS, {"alg": "Ed25519", "usage": "sign", "labels": {"a": "x" * 129}}),
-    bad("unknown policy", KEYS, {"alg": "Ed25519", "usage": "sign", "policy": {"exportable": True}}),
+    bad("unknown policy", KEYS, {"alg": "Ed25519", "usage": "sign", "policy": {"colour": "red"}}),
+    bad("exportable key", KEYS, {"alg": "Ed25519", "usage": "sign", "policy": {"exportable": True}}),
+    bad("window that never opens", KEYS, {"alg": "Ed25519", "usage": "sign", "policy": NEVER}),
+    bad("min_version of a new key", KEYS, {"alg": "Ed25519", "usage": "sign", "policy": {"min_version": 2}}),
+    bad("policy turned exportable", POLICY, {"exportable": True}),
+    bad("policy with an unknown member", POLICY, {"max_age": 1}),
+    bad("policy that never opens", POLICY, NEVER),
+    bad("policy of a window that is text", POLICY, {"not_after": "2030-01-01"}),
+    bad("policy of a negative time", POLICY, {"not_before": -1}),
+    bad("policy of a time past the year 9999", POLICY, {"not_after": 253_402_300_800}),
+    bad("policy of a fractional time", POLICY, {"not_after": 1.5}),
+    bad("policy of version 0", POLICY, {"min_version": 0}),
+    bad("policy of a version that is not there", POLICY, {"min_version": 99}),
+    bad("policy of no version", POLICY, {"min_version": None}),
+    bad("rotation every 59 seconds", POLICY, {"rotation_period_seconds": 59}),
+    bad("rotation every century", POLICY, {"rotation_period_seconds": 3_155_760_000}),
+    bad("policy mu of an algorithm without", POLICY, {"mu": True}),
+    bad("policy without a body", POLICY, b""),
+    refused("policy of no key", 404, "not_found", "/v1/kms/keys/nothing-here/policy", {"not_after": 1}),
     bad("policy is a string", KEYS, {"alg": "Ed25519", "usage": "sign", "policy": "mu"}),
     bad("datakey of 0 bytes", DATAKEY, {"key_id": "gcm", "bytes": 0}),
     bad("datakey of 33 bytes", DATAKEY, {"key_id": "gcm", "bytes": 33}),

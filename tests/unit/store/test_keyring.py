@@ -5,12 +5,14 @@ import pytest
 
 from ronkms.domain.algorithm import Usage
 from ronkms.domain.key import KeyState, Origin, record_identity
+from ronkms.domain.key_policy import KeyPolicy
 from ronkms.errors import IntegrityError
 from ronkms.store.journal_entry import (
     AddVersion,
     Create,
     Destroy,
     Entry,
+    SetPolicy,
     SetState,
     VersionFields,
     encode_entry,
@@ -42,6 +44,10 @@ def destroy(number: int | None = None) -> Destroy:
     return Destroy(tenant="acme", key_id="orders", number=number)
 
 
+def policy(**fields: int) -> SetPolicy:
+    return SetPolicy(tenant="acme", key_id="orders", policy=KeyPolicy(**fields))
+
+
 class Replayed:
     """A keyring that took ``entries``."""
 
@@ -70,6 +76,7 @@ def identity(number: int) -> bytes:
         [create(), add(1)],
         [create(), add(3)],
         [state(KeyState.DISABLED)],
+        [policy(not_after=9)],
         [create(), state(KeyState.DISABLED, number=2)],
         [destroy()],
         [create(), destroy(number=2)],
@@ -98,6 +105,8 @@ def test_an_entry_of_an_unknown_form_is_an_integrity_error(entry: bytes) -> None
         (destroy(number=1), [1]),
         (state(KeyState.ENABLED), []),
         (add(3), []),
+        (policy(min_version=2), [1]),
+        (policy(not_after=9), []),
     ],
 )
 def test_what_stops_being_usable_is_told(change: Entry, numbers: list[int]) -> None:
@@ -124,6 +133,7 @@ def test_the_live_entries_build_the_same_keys() -> None:
         create("mail"),
         state(KeyState.DISABLED, number=1),
         destroy(number=2),
+        policy(not_before=5, min_version=3),
         state(KeyState.DESTROY_SCHEDULED, destroy_at=99),
     )
     entries = list(replayed.keyring.live_entries())
@@ -137,6 +147,23 @@ def test_the_live_entries_build_the_same_keys() -> None:
 
     assert without_epoch(again) == without_epoch(replayed.keyring)
     assert again.due(99) == replayed.keyring.due(99) == [("acme", "orders", None)]
+
+
+def test_a_policy_of_an_older_journal_is_read() -> None:
+    keyring = Replayed().keyring
+    old = encode_entry(create()).replace(b'"at":7,', b'"policy":{"mu":true},"at":7,', 1)
+    assert b'{"mu":true}' in old
+    keyring.apply(2, old)
+    assert keyring.get("acme", "orders").policy == KeyPolicy(mu=True)
+    assert b'"policy":{"mu":true}' in next(keyring.live_entries())
+
+
+@pytest.mark.parametrize("fields", ['{"mu":1}', '{"not_after":"9"}', '{"exportable":true}'])
+def test_a_policy_of_an_unknown_form_is_an_integrity_error(fields: str) -> None:
+    replayed = Replayed(create())
+    entry = f'{{"op":"policy","tenant":"acme","key_id":"orders","policy":{fields}}}'
+    with pytest.raises(IntegrityError, match="unknown"):
+        replayed.keyring.apply(3, entry.encode())
 
 
 def test_due_is_in_order_of_time() -> None:

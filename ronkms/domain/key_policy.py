@@ -1,0 +1,84 @@
+"""What a key may be used for and when: immutable values, no I/O. Times are Unix seconds, UTC."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from ronkms.domain.algorithm import Algorithm
+from ronkms.errors import BadRequest
+
+MAX_TIME: Final = 253_402_300_799
+"""The last second of the year 9999."""
+MIN_ROTATION_SECONDS: Final = 60
+MAX_ROTATION_SECONDS: Final = 10 * 365 * 24 * 3600
+
+
+class KeyPolicy(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False
+):
+    """Of a whole key. What has its default is left out where it is written."""
+
+    mu: bool = False
+    """The key signs an external mu (ML-DSA)."""
+    not_before: int | None = None
+    """The first second in which the key does anything."""
+    not_after: int | None = None
+    """The first second in which it does nothing any more."""
+    min_version: int = 1
+    """Versions below it do nothing, whatever their state."""
+    rotation_period_seconds: int | None = None
+    """Age of the newest version at which the service makes the next one."""
+
+    @property
+    def windowed(self) -> bool:
+        """Whether the use of the key depends on the time."""
+        return self.not_before is not None or self.not_after is not None
+
+    def expired(self, now: float) -> bool:
+        """Whether the window has passed."""
+        return self.not_after is not None and now >= self.not_after
+
+    def check(self, row: Algorithm, *, versions: int, imported: bool) -> None:
+        """Raises BadRequest unless a key of that algorithm with so many versions can have this policy.
+
+        ``imported``: where the newest version came from; the service makes no versions of such a key."""
+        if self.mu and not row.mu:
+            raise BadRequest(f"{row.name} takes no mu", field="/policy/mu")
+        for name in ("not_before", "not_after"):
+            _check_range(name, getattr(self, name), 0, MAX_TIME)
+        if self.not_before is not None and self.not_after is not None and self.not_before >= self.not_after:
+            raise BadRequest("not_after must be later than not_before", field="/policy/not_after")
+        if not 1 <= self.min_version <= versions:
+            raise BadRequest(
+                f"min_version must be 1 to {versions}, the newest version", field="/policy/min_version"
+            )
+        period = self.rotation_period_seconds
+        _check_range("rotation_period_seconds", period, MIN_ROTATION_SECONDS, MAX_ROTATION_SECONDS)
+        if period is not None and imported:
+            raise BadRequest(
+                "an imported key is not rotated by the service; import its next version",
+                field="/policy/rotation_period_seconds",
+            )
+
+
+class PolicyChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What is left out stays; None takes a limit away."""
+
+    mu: bool | UnsetType = UNSET
+    not_before: int | UnsetType | None = UNSET
+    not_after: int | UnsetType | None = UNSET
+    min_version: int | UnsetType = UNSET
+    rotation_period_seconds: int | UnsetType | None = UNSET
+
+    def applied(self, policy: KeyPolicy) -> KeyPolicy:
+        """``policy`` after the change, not checked yet."""
+        given = {name: value for name, value in msgspec.structs.asdict(self).items() if value is not UNSET}
+        return msgspec.structs.replace(policy, **given)
+
+
+def _check_range(name: str, value: int | None, least: int, most: int) -> None:
+    if value is not None and not least <= value <= most:
+        raise BadRequest(f"{name} must be {least} to {most}", field=f"/policy/{name}")
