@@ -46,7 +46,7 @@ OPERATIONS: Final[Mapping[str, Words]] = {
         SIGNING,
         "Sign",
         "Signs with the newest enabled version of a key. ECDSA gives DER unless `signature_format` is "
-        "`p1363`; ML-DSA is hedged; PS256 has a salt of 32 bytes; the composite is the blob of "
+        "`p1363`; ML-DSA is hedged; PS256 has a salt of 32 bytes; a composite is the blob of "
         "draft-ietf-lamps-pq-composite-sigs.\n\nIn a batch each item has its own `status`; one bad item "
         "never fails the others.",
         (*_USE, "too_large"),
@@ -160,9 +160,9 @@ OPERATIONS: Final[Mapping[str, Words]] = {
         IMPORTING,
         "Import a key",
         "Key material: PKCS #8 DER for Ed25519, ES256, ES384, PS256 (RSA 2048 to 4096) and ML-DSA (with its "
-        "seed); for the composite PKCS #8 or the two 32-byte seeds; 32 raw bytes for AES-256-GCM, AES-KWP "
-        "and X-Wing. The wrapping key is used up even if the material is refused. `new_version: true` adds "
-        "a version to an existing key instead.",
+        "seed); for a composite PKCS #8 or the draft's bare private key (ML-DSA seed, then Ed25519 seed or "
+        "ECPrivateKey); 32 raw bytes for AES-256-GCM, AES-KWP and X-Wing. The wrapping key is used up even "
+        "if the material is refused. `new_version: true` adds a version to an existing key instead.",
         ("not_found", "conflict", "key_disabled", "backend_unavailable"),
     ),
 }

@@ -23,7 +23,10 @@ OIDS: Final[Mapping[str, ObjectIdentifier]] = MappingProxyType(
         "ML-DSA-44": ObjectIdentifier("2.16.840.1.101.3.4.3.17"),
         "ML-DSA-65": ObjectIdentifier("2.16.840.1.101.3.4.3.18"),
         "ML-DSA-87": ObjectIdentifier("2.16.840.1.101.3.4.3.19"),
+        "MLDSA44-Ed25519-SHA512": ObjectIdentifier("1.3.6.1.5.5.7.6.39"),
         "MLDSA65-Ed25519-SHA512": ObjectIdentifier("1.3.6.1.5.5.7.6.48"),
+        "MLDSA65-ECDSA-P256-SHA512": ObjectIdentifier("1.3.6.1.5.5.7.6.45"),
+        "MLDSA87-ECDSA-P384-SHA512": ObjectIdentifier("1.3.6.1.5.5.7.6.49"),
         "X-Wing": ObjectIdentifier("1.3.6.1.4.1.62253.25722"),
     }
 )
@@ -36,11 +39,15 @@ RAW_SIZES: Final[Mapping[str, int]] = MappingProxyType(
         "ML-DSA-44": 1312,
         "ML-DSA-65": 1952,
         "ML-DSA-87": 2592,
+        "MLDSA44-Ed25519-SHA512": 1344,
         "MLDSA65-Ed25519-SHA512": 1984,
+        "MLDSA65-ECDSA-P256-SHA512": 2017,
+        "MLDSA87-ECDSA-P384-SHA512": 2689,
         "X-Wing": 1216,
     }
 )
-"""Bytes of a raw public key: RFC 8032, FIPS 204 table 2, composite 1952 + 32, X-Wing 1184 + 32."""
+"""Bytes of a raw public key: RFC 8032, FIPS 204 table 2, the composites (ML-DSA, then 32
+bytes for Ed25519, an uncompressed point of 65 or 97 for ECDSA), X-Wing 1184 + 32."""
 
 _PEM_COLUMNS: Final = 64
 

@@ -14,8 +14,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import mldsa
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from tests.e2e.support import composite_reference
 from tests.e2e.support.api_client import ApiClient
+from tests.e2e.support.composite_reference import COMPOSITES
 
 MESSAGE = b"pay 10 EUR to Alice"
 CONTEXT = b"payments"
@@ -106,13 +106,14 @@ def test_cryptography_verifies_mldsa(api: ApiClient, alg: str, context: bytes) -
         key.verify(signed.signature, MESSAGE, context + b"!")
 
 
+@pytest.mark.parametrize("alg", COMPOSITES)
 @pytest.mark.parametrize("context", [b"", CONTEXT], ids=["no context", "context"])
-def test_an_independent_composition_verifies_the_composite(api: ApiClient, context: bytes) -> None:
-    signed = sign(api, "MLDSA65-Ed25519-SHA512", context)
+def test_an_independent_composition_verifies_composites(api: ApiClient, alg: str, context: bytes) -> None:
+    reference = COMPOSITES[alg]
+    signed = sign(api, alg, context)
     public = base64.urlsafe_b64decode(signed.jwk["pub"] + "=" * (-len(signed.jwk["pub"]) % 4))
-    assert len(signed.signature) == composite_reference.MLDSA_SIGNATURE + 64
-    assert composite_reference.verify(public, MESSAGE, signed.signature, context) == (True, True)
-    assert composite_reference.verify(public, MESSAGE + b"!", signed.signature, context) == (False, False)
+    assert reference.verify(public, MESSAGE, signed.signature, context) == (True, True)
+    assert reference.verify(public, MESSAGE + b"!", signed.signature, context) == (False, False)
     assert public in base64.b64decode("".join(signed.pem.splitlines()[1:-1]))
 
 

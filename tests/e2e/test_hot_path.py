@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.e2e.support.composite_reference import COMPOSITES
 from tests.server_process import ServerProcess
 
 
@@ -57,7 +58,7 @@ def counter(server: ServerProcess, line: str) -> float:
     return sum(float(row.rpartition(" ")[2]) for row in text.splitlines() if row.startswith(line))
 
 
-@pytest.mark.parametrize("alg", ["Ed25519", "ES256", "ML-DSA-65", "MLDSA65-Ed25519-SHA512"])
+@pytest.mark.parametrize("alg", ["Ed25519", "ES256", "ML-DSA-65", *COMPOSITES])
 def test_hot_answers_and_records_are_those_of_the_general_path(
     server: ServerProcess, api: httpx.Client, alg: str
 ) -> None:

@@ -6,6 +6,7 @@ Where we differ from a vector's verdict the case is named with the reason. There
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
@@ -14,9 +15,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from tests.e2e.known_answers import shared_vectors
 from tests.e2e.known_answers.case import VerifyCase, akp, b64, b64url
-from tests.e2e.support import composite_reference
 from tests.e2e.support.aes_kwp_answers import aes_kwp_difference
 from tests.e2e.support.api_client import ApiClient
+from tests.e2e.support.composite_reference import COMPOSITES
 from tests.e2e.support.key_import import import_key
 from tests.e2e.support.verdicts import check, verdicts
 
@@ -37,7 +38,6 @@ MALFORMED = {
     "InvalidContext": "a context over 255 bytes is a malformed request (FIPS 204 section 5.2)",
     "IncorrectPublicKeyLength": "a JWK whose pub has another length is no ML-DSA key",
 }
-COMPOSITE = "MLDSA65-Ed25519-SHA512"
 
 
 @pytest.mark.parametrize("file", COUNTS)
@@ -109,12 +109,12 @@ def test_x_wing_key_generation(api: ApiClient) -> None:
         assert api.get(f"/v1/kms/keys/x-wing-draft-{number}/public").body["pub"] == b64url(public)
 
 
-def composite_cases() -> list[VerifyCase]:
+def composite_cases(alg: str) -> list[VerifyCase]:
     """The draft's two signatures, and mutations of each part that must not verify."""
-    vector = shared_vectors.composite(COMPOSITE)
-    jwk, message = akp(COMPOSITE, vector.public), vector.message
+    vector = shared_vectors.composite(alg)
+    jwk, message = akp(alg, vector.public), vector.message
     plain, bound, context = vector.signature, vector.signature_with_context, vector.context
-    split = composite_reference.MLDSA_SIGNATURE
+    split = COMPOSITES[alg].mldsa_signature
 
     def case(name: str, signature: bytes, context: bytes = b"", *, valid: bool = False) -> VerifyCase:
         return VerifyCase(name, jwk, message, signature, valid=valid, context=context)
@@ -126,10 +126,11 @@ def composite_cases() -> list[VerifyCase]:
         case("context left out", bound),
         case("context cut", bound, context[:-1]),
         case("ML-DSA half changed", bytes([plain[0] ^ 1]) + plain[1:]),
-        case("Ed25519 half changed", plain[:split] + bytes([plain[split] ^ 1]) + plain[split + 1 :]),
+        case("classical half changed", plain[:-1] + bytes([plain[-1] ^ 1])),
+        case("start of the classical half changed", flipped(plain, split)),
         case("halves of two signatures", plain[:split] + bound[split:]),
         case("ML-DSA half alone", plain[:split]),
-        case("Ed25519 half alone", plain[split:]),
+        case("classical half alone", plain[split:]),
         case("one byte more", plain + b"\0"),
         case("one byte less", plain[:-1]),
         case("empty", b""),
@@ -137,25 +138,51 @@ def composite_cases() -> list[VerifyCase]:
     ]
 
 
-def test_composite(api: ApiClient) -> None:
-    check(api, composite_cases(), (2, 12))
+def flipped(data: bytes, index: int) -> bytes:
+    return data[:index] + bytes([data[index] ^ 1]) + data[index + 1 :]
 
 
-def test_composite_verdicts_are_those_of_an_independent_composition(api: ApiClient) -> None:
-    public = shared_vectors.composite(COMPOSITE).public
-    got = verdicts(api, composite_cases())
-    for case in composite_cases():
-        if len(case.signature) == 3309 + 64:
-            both = composite_reference.verify(public, case.message, case.signature, case.context)
-            assert got[case.name] is all(both), case.name
+@pytest.mark.parametrize("alg", COMPOSITES)
+def test_composite(api: ApiClient, alg: str) -> None:
+    check(api, composite_cases(alg), (2, 13))
 
 
-def test_composite_private_key(api: ApiClient) -> None:
-    """The draft's PKCS#8 and its bare seeds give its public key."""
-    vector = shared_vectors.composite(COMPOSITE)
-    for name, material in (("pkcs8", vector.pkcs8), ("seeds", vector.private_seeds)):
-        assert import_key(api, COMPOSITE, material, key_id=f"composite-{name}").status == 201
-        assert api.get(f"/v1/kms/keys/composite-{name}/public").body["pub"] == b64url(vector.public)
+@pytest.mark.parametrize("alg", COMPOSITES)
+def test_every_byte_range_of_a_composite_counts(api: ApiClient, alg: str) -> None:
+    """A flip anywhere, 200 places over both halves, is invalid."""
+    vector = shared_vectors.composite(alg)
+    signature = vector.signature
+    step = len(signature) // 150
+    places = [*range(0, len(signature), step), *range(len(signature) - 50, len(signature))]
+    jwk = akp(alg, vector.public)
+    cases = [
+        VerifyCase(str(place), jwk, vector.message, flipped(signature, place), valid=False)
+        for place in dict.fromkeys(places)
+    ]
+    assert len(cases) >= 190
+    assert set(verdicts(api, cases).values()) == {False}
+
+
+@pytest.mark.parametrize("alg", COMPOSITES)
+def test_composite_verdicts_are_those_of_an_independent_composition(api: ApiClient, alg: str) -> None:
+    public = shared_vectors.composite(alg).public
+    got = verdicts(api, composite_cases(alg))
+    for case in composite_cases(alg):
+        both = COMPOSITES[alg].verify(public, case.message, case.signature, case.context)
+        assert got[case.name] is all(both), case.name
+
+
+@pytest.mark.parametrize("alg", COMPOSITES)
+def test_composite_private_key(api: ApiClient, alg: str) -> None:
+    """The draft's PKCS#8 and its bare private key give its public key, and sign for it."""
+    vector = shared_vectors.composite(alg)
+    for name, material in (("pkcs8", vector.pkcs8), ("bare", vector.private)):
+        key_id = f"{alg.lower()}-{name}"
+        assert import_key(api, alg, material, key_id=key_id).status == 201
+        assert api.get(f"/v1/kms/keys/{key_id}/public").body["pub"] == b64url(vector.public)
+        signed = api.ok("/v1/kms/sign", {"key_id": key_id, "message": b64(vector.message)})
+        signature = base64.b64decode(signed["signature"])
+        assert COMPOSITES[alg].verify(vector.public, vector.message, signature) == (True, True)
 
 
 def import_mldsa(api: ApiClient, alg: str, seed: bytes, key_id: str) -> dict[str, object]:

@@ -34,7 +34,10 @@ PUBLIC = {
     "ML-DSA-44": mldsa.MLDSA44PrivateKey.generate().public_key().public_bytes_raw(),
     "ML-DSA-65": mldsa.MLDSA65PrivateKey.generate().public_key().public_bytes_raw(),
     "ML-DSA-87": mldsa.MLDSA87PrivateKey.generate().public_key().public_bytes_raw(),
+    "MLDSA44-Ed25519-SHA512": bytes(range(168)) * 8,
     "MLDSA65-Ed25519-SHA512": bytes(range(248)) * 8,
+    "MLDSA65-ECDSA-P256-SHA512": bytes(2017),
+    "MLDSA87-ECDSA-P384-SHA512": bytes(2689),
     "X-Wing": bytes(range(152)) * 8,
 }
 

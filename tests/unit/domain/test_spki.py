@@ -16,6 +16,14 @@ PUBLIC_KEYS = {
     "ML-DSA-87": mldsa.MLDSA87PrivateKey.from_seed_bytes(bytes(32)).public_key(),
 }
 
+HEADERS = [
+    ("MLDSA44-Ed25519-SHA512", 1344, "30820551300a06082b060105050706270382054100"),
+    ("MLDSA65-ECDSA-P256-SHA512", 2017, "308207f2300a06082b0601050507062d038207e200"),
+    ("MLDSA65-Ed25519-SHA512", 1984, "308207d1300a06082b06010505070630038207c100"),
+    ("MLDSA87-ECDSA-P384-SHA512", 2689, "30820a92300a06082b0601050507063103820a8200"),
+]
+"""From the certificates of the test vectors of draft-ietf-lamps-pq-composite-sigs."""
+
 
 @pytest.mark.parametrize("alg", PUBLIC_KEYS)
 def test_raw_keys_give_what_cryptography_gives(alg: str) -> None:
@@ -27,10 +35,9 @@ def test_raw_keys_give_what_cryptography_gives(alg: str) -> None:
     assert pem_from_public(alg, raw).encode() == key.public_bytes(serialization.Encoding.PEM, info)
 
 
-def test_composite_header_is_that_of_the_draft_certificates() -> None:
-    """From the certificate of id-MLDSA65-Ed25519-SHA512 in the draft's test vectors."""
-    der = spki_from_public("MLDSA65-Ed25519-SHA512", bytes(1984))
-    assert der.hex() == "308207d1300a06082b06010505070630038207c100" + "00" * 1984
+@pytest.mark.parametrize(("alg", "size", "header"), HEADERS)
+def test_composite_headers_are_those_of_the_draft_certificates(alg: str, size: int, header: str) -> None:
+    assert spki_from_public(alg, bytes(size)).hex() == header + "00" * size
 
 
 def test_x_wing_header() -> None:

@@ -29,12 +29,14 @@ from ronkms_native import (
     verify_batch,
 )
 
+from tests.e2e.support.composite_reference import COMPOSITES
+
 ML_DSA: dict[str, Any] = {
     "ML-DSA-44": mldsa.MLDSA44PublicKey,
     "ML-DSA-65": mldsa.MLDSA65PublicKey,
     "ML-DSA-87": mldsa.MLDSA87PublicKey,
 }
-SIGNING = ["Ed25519", "ES256", "ES384", "PS256", *ML_DSA, "MLDSA65-Ed25519-SHA512"]
+SIGNING = ["Ed25519", "ES256", "ES384", "PS256", *ML_DSA, *COMPOSITES]
 WRAPPING = ["AES-256-GCM", "AES-KWP", "X-Wing"]
 PSS = padding.PSS(padding.MGF1(hashes.SHA256()), salt_length=32)
 
@@ -76,7 +78,7 @@ def oracle(key: PrivateKey, message: bytes, signature: bytes) -> bool:
     return accepts(lambda: public.verify(signature, message, ec.ECDSA(digest)))
 
 
-@pytest.mark.parametrize("alg", [alg for alg in SIGNING if alg != "MLDSA65-Ed25519-SHA512"])
+@pytest.mark.parametrize("alg", [alg for alg in SIGNING if alg not in COMPOSITES])
 @pytest.mark.parametrize("message", [b"", b"message", b"\x00" * 70_000], ids=["empty", "short", "long"])
 def test_cryptography_accepts_what_the_custody_signs(custody: Custody, alg: str, message: bytes) -> None:
     key = unsealed(custody, alg)
@@ -86,26 +88,28 @@ def test_cryptography_accepts_what_the_custody_signs(custody: Custody, alg: str,
     assert PublicKey(alg, key.public).verify(message, signature) == (True,)
 
 
-def test_the_composite_is_two_signatures_over_the_drafts_representative(custody: Custody) -> None:
-    key = unsealed(custody, "MLDSA65-Ed25519-SHA512")
-    label, context, message = b"COMPSIG-MLDSA65-Ed25519-SHA512", b"context", b"message"
-    representative = (
-        b"CompositeAlgorithmSignatures2025"
-        + label
-        + bytes([len(context)])
-        + context
-        + hashlib.sha512(message).digest()
-    )
+@pytest.mark.parametrize("alg", COMPOSITES)
+def test_a_composite_is_two_signatures_over_the_drafts_representative(custody: Custody, alg: str) -> None:
+    key = unsealed(custody, alg)
+    context, message = b"context", b"message"
     signature = key.sign(message, context=context)
-    ml_dsa = mldsa.MLDSA65PublicKey.from_public_bytes(key.public[:1952])
-    ml_dsa.verify(signature[:3309], representative, label)
-    ed25519.Ed25519PublicKey.from_public_bytes(key.public[1952:]).verify(signature[3309:], representative)
+    assert COMPOSITES[alg].verify(key.public, message, signature, context) == (True, True)
     public = PublicKey(key.alg, key.public)
     assert public.verify(message, signature, context=context) == (True, True)
     assert public.verify(message, signature) == (False, False)
-    swapped = signature[:3309] + bytes(64)
-    assert public.verify(message, swapped, context=context) == (True, False)
-    assert public.verify(message, bytes(3309) + signature[3309:], context=context) == (False, True)
+    split = COMPOSITES[alg].mldsa_signature
+    other = key.sign(b"other", context=context)
+    assert public.verify(message, signature[:split] + other[split:], context=context) == (True, False)
+    assert public.verify(message, bytes(split) + signature[split:], context=context) == (False, True)
+
+
+@pytest.mark.parametrize("alg", COMPOSITES)
+def test_a_stripped_or_stretched_composite_has_no_good_component(custody: Custody, alg: str) -> None:
+    key = unsealed(custody, alg)
+    public, signature = PublicKey(alg, key.public), key.sign(b"message")
+    split = COMPOSITES[alg].mldsa_signature
+    for other in (signature[:split], signature[split:], signature[:-1], signature + b"\0", b""):
+        assert public.verify(b"message", other) == (False, False), len(other)
 
 
 def test_the_custody_accepts_what_cryptography_signs() -> None:
@@ -220,6 +224,8 @@ def test_malformed_public_keys() -> None:
         ("ML-DSA-65", bytes(1951)),
         ("MLDSA65-Ed25519-SHA512", bytes(1984)),
         ("MLDSA65-Ed25519-SHA512", b""),
+        ("MLDSA65-ECDSA-P256-SHA512", bytes(2017)),
+        ("MLDSA87-ECDSA-P384-SHA512", bytes(2592) + b"\x04" + bytes(96)),
         ("X-Wing", bytes(1215)),
         ("AES-KWP", b""),
     ]

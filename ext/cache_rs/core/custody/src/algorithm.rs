@@ -1,6 +1,6 @@
 //! Algorithm names and their fixed properties.
 
-use crate::{CustodyError, Result};
+use crate::{CustodyError, Result, composite};
 
 /// Longest context string of ML-DSA and the composites, in bytes (FIPS 204).
 pub(crate) const MAX_CONTEXT: usize = 255;
@@ -22,8 +22,14 @@ pub enum Algorithm {
     MlDsa65,
     /// ML-DSA-87 (FIPS 204).
     MlDsa87,
-    /// MLDSA65-Ed25519-SHA512 (draft-ietf-lamps-pq-composite-sigs).
+    /// MLDSA44-Ed25519-SHA512 (draft-ietf-lamps-pq-composite-sigs).
+    MlDsa44Ed25519Sha512,
+    /// MLDSA65-Ed25519-SHA512 (as above).
     MlDsa65Ed25519Sha512,
+    /// MLDSA65-ECDSA-P256-SHA512 (as above).
+    MlDsa65EcdsaP256Sha512,
+    /// MLDSA87-ECDSA-P384-SHA512 (as above).
+    MlDsa87EcdsaP384Sha512,
     /// Envelope encryption with AES-256-GCM under a derived message key.
     Aes256Gcm,
     /// AES key wrap with padding (RFC 5649), 256-bit key.
@@ -47,7 +53,7 @@ pub enum InputKind {
 
 impl Algorithm {
     /// All algorithms, in the order of their documentation.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::Ed25519,
         Self::Es256,
         Self::Es384,
@@ -55,7 +61,10 @@ impl Algorithm {
         Self::MlDsa44,
         Self::MlDsa65,
         Self::MlDsa87,
+        Self::MlDsa44Ed25519Sha512,
         Self::MlDsa65Ed25519Sha512,
+        Self::MlDsa65EcdsaP256Sha512,
+        Self::MlDsa87EcdsaP384Sha512,
         Self::Aes256Gcm,
         Self::AesKwp,
         Self::XWing,
@@ -71,7 +80,10 @@ impl Algorithm {
             Self::MlDsa44 => "ML-DSA-44",
             Self::MlDsa65 => "ML-DSA-65",
             Self::MlDsa87 => "ML-DSA-87",
+            Self::MlDsa44Ed25519Sha512 => "MLDSA44-Ed25519-SHA512",
             Self::MlDsa65Ed25519Sha512 => "MLDSA65-Ed25519-SHA512",
+            Self::MlDsa65EcdsaP256Sha512 => "MLDSA65-ECDSA-P256-SHA512",
+            Self::MlDsa87EcdsaP384Sha512 => "MLDSA87-ECDSA-P384-SHA512",
             Self::Aes256Gcm => "AES-256-GCM",
             Self::AesKwp => "AES-KWP",
             Self::XWing => "X-Wing",
@@ -103,6 +115,9 @@ impl Algorithm {
             Self::MlDsa65 => 0x06,
             Self::MlDsa87 => 0x07,
             Self::MlDsa65Ed25519Sha512 => 0x08,
+            Self::MlDsa44Ed25519Sha512 => 0x09,
+            Self::MlDsa65EcdsaP256Sha512 => 0x0A,
+            Self::MlDsa87EcdsaP384Sha512 => 0x0B,
             Self::Aes256Gcm => 0x10,
             Self::AesKwp => 0x11,
             Self::XWing => 0x12,
@@ -144,7 +159,7 @@ impl InputKind {
 /// # Errors
 /// `Input`.
 pub(crate) fn check_input(algorithm: Algorithm, input: &[u8], kind: InputKind, context: &[u8]) -> Result<()> {
-    use Algorithm::{Es256, Es384, MlDsa44, MlDsa65, MlDsa65Ed25519Sha512, MlDsa87, Ps256};
+    use Algorithm::{Es256, Es384, MlDsa44, MlDsa65, MlDsa87, Ps256};
     let length = match (kind, algorithm) {
         (InputKind::Message, _) => None,
         (InputKind::Sha256, Es256 | Ps256) => Some(32),
@@ -161,7 +176,7 @@ pub(crate) fn check_input(algorithm: Algorithm, input: &[u8], kind: InputKind, c
         return Err(CustodyError::input("the digest or mu has the wrong length"));
     }
     if !context.is_empty() {
-        if !matches!(algorithm, MlDsa44 | MlDsa65 | MlDsa87 | MlDsa65Ed25519Sha512) {
+        if !matches!(algorithm, MlDsa44 | MlDsa65 | MlDsa87) && composite::row(algorithm).is_none() {
             return Err(CustodyError::input(format!(
                 "{} takes no context",
                 algorithm.name()

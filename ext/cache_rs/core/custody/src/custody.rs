@@ -148,7 +148,7 @@ impl Custody {
     }
 
     /// Generates a key. Returns the sealed record and the public key: raw for Ed25519, ML-DSA, the
-    /// composite (ML-DSA || Ed25519) and X-Wing, SubjectPublicKeyInfo DER for EC and RSA-3072, empty
+    /// composites (ML-DSA || Ed25519 or uncompressed point) and X-Wing, SubjectPublicKeyInfo DER for EC and RSA-3072, empty
     /// for AES.
     ///
     /// # Errors
@@ -189,8 +189,8 @@ impl Custody {
     /// Unwraps key material that was wrapped to `params` and seals it. Returns what `generate` does.
     ///
     /// Key material: PKCS#8 DER for Ed25519, EC, RSA of 2048 to 4096 bits and ML-DSA (RFC 9881, with a
-    /// seed); ML-DSA seed || Ed25519 seed, raw or in PKCS#8, for the composite; 32 raw bytes for AES and
-    /// X-Wing.
+    /// seed); ML-DSA seed || Ed25519 seed or `ECPrivateKey`, raw or in PKCS#8, for the composites; 32
+    /// raw bytes for AES and X-Wing.
     ///
     /// # Errors
     /// `DamagedRecord`: `params` is not what `import_params` gave for this mechanism and identity.

@@ -4,23 +4,22 @@ use pkcs8::der::asn1::OctetStringRef;
 use pkcs8::der::{self, Decode, Reader, SliceReader};
 use pkcs8::{ObjectIdentifier, PrivateKeyInfoRef};
 
+use crate::composite::{self, Composite};
 use crate::ecdsa::{self, P256, P384};
 use crate::locked::{KEYS, Secret};
 use crate::ml_dsa::{self, ML_DSA_44, ML_DSA_65, ML_DSA_87, ParameterSet};
-use crate::{Algorithm, CustodyError, Result, composite, ed25519, random, rsa_pss};
+use crate::{Algorithm, CustodyError, Result, ed25519, random, rsa_pss};
 
 const ID_ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 const ID_ML_DSA_44: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.17");
 const ID_ML_DSA_65: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.18");
 const ID_ML_DSA_87: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.19");
-const ID_MLDSA65_ED25519_SHA512: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.6.48");
 
 /// Bytes of content where the algorithm fixes them; EC and RSA keep PKCS#8 DER.
-pub(crate) const fn content_len(algorithm: Algorithm) -> Option<usize> {
+pub(crate) fn content_len(algorithm: Algorithm) -> Option<usize> {
     match algorithm {
         Algorithm::Es256 | Algorithm::Es384 | Algorithm::Ps256 => None,
-        Algorithm::MlDsa65Ed25519Sha512 => Some(composite::SEEDS),
-        _ => Some(32),
+        _ => Some(composite::row(algorithm).map_or(32, Composite::private)),
     }
 }
 
@@ -31,6 +30,9 @@ pub(crate) fn generate(algorithm: Algorithm) -> Result<Secret> {
         Algorithm::Es384 => ecdsa::SigningKey::generate(&P384)?.to_pkcs8(),
         Algorithm::Ps256 => rsa_pss::SigningKey::generate()?.to_pkcs8(),
         _ => {
+            if let Some(composite) = composite::row(algorithm) {
+                return composite.generate();
+            }
             let mut content = KEYS.secret(content_len(algorithm).expect("a fixed length"))?;
             random::fill(content.bytes_mut()?);
             Ok(content)
@@ -51,10 +53,11 @@ pub(crate) fn import(algorithm: Algorithm, material: &[u8]) -> Result<Secret> {
         Algorithm::MlDsa44 => ml_dsa_seed(&ML_DSA_44, ID_ML_DSA_44, material),
         Algorithm::MlDsa65 => ml_dsa_seed(&ML_DSA_65, ID_ML_DSA_65, material),
         Algorithm::MlDsa87 => ml_dsa_seed(&ML_DSA_87, ID_ML_DSA_87, material),
-        Algorithm::MlDsa65Ed25519Sha512 if material.len() == composite::SEEDS => KEYS.copy_of(material),
-        Algorithm::MlDsa65Ed25519Sha512 => {
-            let info = private_key_info(material, ID_MLDSA65_ED25519_SHA512)?;
-            exact(info.private_key.as_bytes(), composite::SEEDS)
+        Algorithm::MlDsa44Ed25519Sha512
+        | Algorithm::MlDsa65Ed25519Sha512
+        | Algorithm::MlDsa65EcdsaP256Sha512
+        | Algorithm::MlDsa87EcdsaP384Sha512 => {
+            composite_private(composite::row(algorithm).expect("a composite"), material)
         }
         Algorithm::Aes256Gcm | Algorithm::AesKwp | Algorithm::XWing => exact(material, 32),
     }
@@ -67,6 +70,24 @@ fn exact(bytes: &[u8], length: usize) -> Result<Secret> {
         )));
     }
     KEYS.copy_of(bytes)
+}
+
+/// The draft's private key, bare or in PKCS#8; a public key beside it must be its own.
+fn composite_private(composite: &'static Composite, material: &[u8]) -> Result<Secret> {
+    let (private, public) = if material.len() == composite.private() {
+        (material, None)
+    } else {
+        let info = private_key_info(material, composite.oid())?;
+        (info.private_key.as_bytes(), info.public_key)
+    };
+    let content = exact(private, composite.private())?;
+    let (_, derived) = composite::SigningKey::from_private(composite, content.bytes()?)?;
+    if public.is_some_and(|public| public.as_bytes() != Some(&derived[..])) {
+        return Err(CustodyError::key_material(
+            "the public key does not belong to the private key",
+        ));
+    }
+    Ok(content)
 }
 
 fn private_key_info(material: &[u8], oid: ObjectIdentifier) -> Result<PrivateKeyInfoRef<'_>> {

@@ -3,8 +3,9 @@
 //! Invariants:
 //! - Plain private key bytes of Ed25519, ML-DSA, AES and X-Wing, and the root key, rest in
 //!   [`locked`] memory only: locked, left out of core dumps, zeroized when dropped.
-//! - EC and RSA private keys rest on the AWS-LC heap, which is zeroized when freed but neither
-//!   locked nor left out of core dumps by itself (the process is made undumpable instead).
+//! - EC and RSA private keys, those in composites too, rest on the AWS-LC heap, which is zeroized
+//!   when freed but neither locked nor left out of core dumps by itself (the process is made
+//!   undumpable instead).
 //! - No error message, `Debug` or `Display` carries a secret.
 //! - Randomness comes from the operating system at every use; no generator state outlives a fork.
 

@@ -3,7 +3,6 @@
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::algorithm::check_input;
-use crate::composite::MLDSA65_ED25519_SHA512;
 use crate::ecdsa::{self, P256, P384};
 use crate::locked::{KEYS, Secret};
 use crate::ml_dsa::{self, ML_DSA_44, ML_DSA_65, ML_DSA_87, ParameterSet};
@@ -31,7 +30,7 @@ enum Material {
 /// What `sign` may be told beside the message.
 #[derive(Debug, Clone, Copy)]
 pub struct SignOptions<'a> {
-    /// At most 255 bytes; ML-DSA and the composite only.
+    /// At most 255 bytes; ML-DSA and the composites only.
     pub context: &'a [u8],
     /// What the input is.
     pub kind: InputKind,
@@ -102,9 +101,13 @@ impl PrivateKey {
                 let (key, public) = ml_dsa::SigningKey::from_seed(parameters(algorithm), content.array()?)?;
                 (Material::MlDsa(key), public)
             }
-            Algorithm::MlDsa65Ed25519Sha512 => {
+            Algorithm::MlDsa44Ed25519Sha512
+            | Algorithm::MlDsa65Ed25519Sha512
+            | Algorithm::MlDsa65EcdsaP256Sha512
+            | Algorithm::MlDsa87EcdsaP384Sha512 => {
+                let row = composite::row(algorithm).expect("a composite");
                 let (key, public) =
-                    composite::SigningKey::from_seeds(&MLDSA65_ED25519_SHA512, content.array()?)?;
+                    composite::SigningKey::from_private(row, content.bytes()?).map_err(|_| damaged())?;
                 (Material::Composite(key), public)
             }
             Algorithm::Aes256Gcm | Algorithm::AesKwp => (Material::Symmetric(content), Vec::new()),
@@ -300,7 +303,12 @@ impl PrivateKey {
                 "p1363 is a signature format of ES256 and ES384 only",
             ));
         }
-        if options.deterministic && matches!(self.material, Material::Ecdsa(_) | Material::RsaPss(_)) {
+        let randomized = match &self.material {
+            Material::Ecdsa(_) | Material::RsaPss(_) => true,
+            Material::Composite(key) => !key.can_be_deterministic(),
+            _ => false,
+        };
+        if options.deterministic && randomized {
             return Err(CustodyError::input(format!(
                 "{} has no deterministic variant",
                 self.algorithm.name()

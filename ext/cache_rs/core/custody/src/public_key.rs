@@ -1,7 +1,6 @@
 //! Validated public keys and verification.
 
 use crate::algorithm::check_input;
-use crate::composite::MLDSA65_ED25519_SHA512;
 use crate::ecdsa::{self, P256, P384};
 use crate::private_key::{ecdsa_input, ml_dsa_input, parameters};
 use crate::{Algorithm, CustodyError, InputKind, Result, composite, ed25519, ml_dsa, rsa_pss, xwing};
@@ -54,7 +53,7 @@ impl Verdict {
 /// What `verify` may be told beside message and signature.
 #[derive(Debug, Clone, Copy)]
 pub struct VerifyOptions<'a> {
-    /// At most 255 bytes; ML-DSA and the composite only.
+    /// At most 255 bytes; ML-DSA and the composites only.
     pub context: &'a [u8],
     /// What the input is.
     pub kind: InputKind,
@@ -99,8 +98,12 @@ impl PublicKey {
             Algorithm::MlDsa44 | Algorithm::MlDsa65 | Algorithm::MlDsa87 => {
                 Material::MlDsa(ml_dsa::VerifyingKey::parse(parameters(algorithm), public)?)
             }
-            Algorithm::MlDsa65Ed25519Sha512 => {
-                Material::Composite(composite::VerifyingKey::parse(&MLDSA65_ED25519_SHA512, public)?)
+            Algorithm::MlDsa44Ed25519Sha512
+            | Algorithm::MlDsa65Ed25519Sha512
+            | Algorithm::MlDsa65EcdsaP256Sha512
+            | Algorithm::MlDsa87EcdsaP384Sha512 => {
+                let row = composite::row(algorithm).expect("a composite");
+                Material::Composite(composite::VerifyingKey::parse(row, public)?)
             }
             Algorithm::XWing => {
                 xwing::check_public(public)?;

@@ -5,7 +5,7 @@ use ronkms_custody::{
     VerifyOptions, sign_batch, verify_batch,
 };
 
-const SIGNING: [Algorithm; 8] = [
+const SIGNING: [Algorithm; 11] = [
     Algorithm::Ed25519,
     Algorithm::Es256,
     Algorithm::Es384,
@@ -13,7 +13,10 @@ const SIGNING: [Algorithm; 8] = [
     Algorithm::MlDsa44,
     Algorithm::MlDsa65,
     Algorithm::MlDsa87,
+    Algorithm::MlDsa44Ed25519Sha512,
     Algorithm::MlDsa65Ed25519Sha512,
+    Algorithm::MlDsa65EcdsaP256Sha512,
+    Algorithm::MlDsa87EcdsaP384Sha512,
 ];
 const WRAPPING: [Algorithm; 3] = [Algorithm::Aes256Gcm, Algorithm::AesKwp, Algorithm::XWing];
 
@@ -175,6 +178,7 @@ fn options_that_an_algorithm_does_not_take_are_refused() {
     };
     assert!(refuses(Algorithm::MlDsa65, long, b"m"));
     assert!(refuses(Algorithm::MlDsa65Ed25519Sha512, long, b"m"));
+    assert!(refuses(Algorithm::MlDsa87EcdsaP384Sha512, long, b"m"));
     let mu = SignOptions {
         kind: InputKind::Mu,
         ..SignOptions::default()
@@ -196,6 +200,7 @@ fn options_that_an_algorithm_does_not_take_are_refused() {
         ..SignOptions::default()
     };
     assert!(refuses(Algorithm::Es256, deterministic, b"m"));
+    assert!(refuses(Algorithm::MlDsa65EcdsaP256Sha512, deterministic, b"m"));
     for algorithm in WRAPPING {
         assert!(
             refuses(algorithm, SignOptions::default(), b"m"),

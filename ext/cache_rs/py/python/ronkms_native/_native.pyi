@@ -68,9 +68,10 @@ class Custody:
     def generate(self, alg: str, identity: bytes) -> tuple[bytes, bytes]:
         """Generates a key natively. Returns (sealed record, public key). GIL released.
 
-        Public key: raw for Ed25519 (32), ML-DSA-44/65/87 (1312/1952/2592), the composite
-        (ML-DSA || Ed25519, 1984) and X-Wing (1216); SubjectPublicKeyInfo DER for ES256, ES384,
-        PS256 (RSA-3072); empty for AES-256-GCM and AES-KWP.
+        Public key: raw for Ed25519 (32), ML-DSA-44/65/87 (1312/1952/2592), the composites
+        (ML-DSA || Ed25519 or uncompressed point, 1344 to 2689) and X-Wing (1216);
+        SubjectPublicKeyInfo DER for ES256, ES384, PS256 (RSA-3072); empty for AES-256-GCM and
+        AES-KWP.
         """
 
     def unseal(self, sealed: bytes, identity: bytes) -> PrivateKey:
@@ -97,8 +98,8 @@ class Custody:
         """Unwraps key material and seals it. Returns (sealed record, public key) as ``generate``.
 
         Key material: PKCS#8 DER for Ed25519 (RFC 8410), ES256, ES384, PS256 (RSA 2048 to 4096),
-        ML-DSA (RFC 9881: seed, expandedKey and both forms; seed needed) and the composite (draft:
-        32-byte ML-DSA seed || 32-byte Ed25519 seed inside PKCS#8 or raw); raw 32 bytes for AES;
+        ML-DSA (RFC 9881: seed, expandedKey and both forms; seed needed) and the composites (draft:
+        32-byte ML-DSA seed || 32-byte Ed25519 seed or ECPrivateKey, inside PKCS#8 or raw); raw 32 bytes for AES;
         raw 32-byte seed for X-Wing. Raises UnwrapError, KeyMaterialError, DamagedRecord.
         """
 
@@ -120,9 +121,9 @@ class PrivateKey:
         deterministic: bool = False,
     ) -> bytes:
         """Signs. ``input_kind``: ``message``; ``sha256``/``sha384`` (a digest; ES256, PS256 /
-        ES384); ``mu`` (64 bytes; ML-DSA). ``context`` up to 255 bytes (ML-DSA, composite; others
+        ES384); ``mu`` (64 bytes; ML-DSA). ``context`` up to 255 bytes (ML-DSA, composites; others
         take none). ECDSA gives DER, r||s with ``p1363``. PS256: salt 32. ML-DSA is hedged unless
-        ``deterministic``. Composite: draft-ietf-lamps-pq-composite-sigs. Raises InputError.
+        ``deterministic``. Composites: draft-ietf-lamps-pq-composite-sigs. Raises InputError.
         """
 
     def sign_batch(self, messages: list[bytes], *, context: bytes = b"") -> list[bytes]:
@@ -158,7 +159,7 @@ class PublicKey:
         input_kind: str = "message",
         p1363: bool = False,
     ) -> tuple[bool, ...]:
-        """One verdict per component: one, or (ML-DSA-65, Ed25519) for the composite. A malformed
+        """One verdict per component: one, or (ML-DSA, classical) for a composite. A malformed
         signature is False. Ed25519: cofactored, S < L, canonical A and R, A not of small order.
         Raises InputError for an ``input_kind`` or context that the algorithm does not take."""
 

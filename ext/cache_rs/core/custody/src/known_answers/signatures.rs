@@ -1,7 +1,10 @@
-//! Classical signatures and the composite, through the public interface.
+//! Classical signatures and the composites, through the public interface.
 
 use super::{base64, each_test, hex, is_valid, load};
-use crate::composite::{MLDSA65_ED25519_SHA512, SigningKey};
+use serde_json::Value;
+
+use crate::composite::{self, SigningKey};
+use crate::ml_dsa::{ML_DSA_44, ML_DSA_65, ML_DSA_87, ParameterSet};
 use crate::{Algorithm, InputKind, PublicKey, VerifyOptions, key_material};
 
 fn wycheproof(file: &str, count: usize, algorithm: Algorithm, p1363: bool) {
@@ -99,26 +102,26 @@ fn a_digest_verifies_as_its_message_does() {
     });
 }
 
-#[test]
-fn composite() {
-    let Some(vectors) = load("composite/testvectors.json") else {
-        return;
-    };
+/// The vectors of `algorithm` in `vectors`, and what must not verify.
+fn check_composite(vectors: &Value, algorithm: Algorithm) {
     let (message, context) = (base64(&vectors["m"]), base64(&vectors["ctx"]));
+    let name = format!("id-{}", algorithm.name());
     let test = vectors["tests"]
         .as_array()
         .unwrap()
         .iter()
-        .find(|test| test["tcId"] == "id-MLDSA65-Ed25519-SHA512")
+        .find(|test| test["tcId"] == name)
         .unwrap();
-    let seeds = base64(&test["sk"]);
-    let (key, public) =
-        SigningKey::from_seeds(&MLDSA65_ED25519_SHA512, seeds[..].try_into().unwrap()).unwrap();
+    let composite = composite::row(algorithm).unwrap();
+    let private = base64(&test["sk"]);
+    let (key, public) = SigningKey::from_private(composite, &private).unwrap();
     assert_eq!(public, base64(&test["pk"]));
-    let imported = key_material::import(Algorithm::MlDsa65Ed25519Sha512, &base64(&test["sk_pkcs8"])).unwrap();
-    assert_eq!(imported.bytes().unwrap(), seeds);
-
-    let verifying = PublicKey::parse(Algorithm::MlDsa65Ed25519Sha512, &public).unwrap();
+    for material in [&private, &base64(&test["sk_pkcs8"])] {
+        let imported = key_material::import(algorithm, material).unwrap();
+        assert_eq!(imported.bytes().unwrap(), private);
+    }
+    let ml_dsa = parameters_of(algorithm).signature;
+    let verifying = PublicKey::parse(algorithm, &public).unwrap();
     let components = |signature: &[u8], context: &[u8]| {
         let options = VerifyOptions {
             context,
@@ -130,24 +133,97 @@ fn composite() {
             .components()
             .to_vec()
     };
-    for (name, context) in [("s", &b""[..]), ("sWithContext", &context)] {
-        let signature = base64(&test[name]);
-        assert_eq!(components(&signature, context), [true, true]);
-        assert_eq!(components(&signature, b"other"), [false, false]);
+    for (field, context) in [("s", &b""[..]), ("sWithContext", &context)] {
+        let signature = base64(&test[field]);
+        assert_eq!(components(&signature, context), [true, true], "{name}");
+        assert_eq!(components(&signature, b"other"), [false, false], "{name}");
         let mut broken = signature.clone();
         broken[100] ^= 1;
-        assert_eq!(components(&broken, context), [false, true]);
+        assert_eq!(components(&broken, context), [false, true], "{name}");
         let mut broken = signature.clone();
         *broken.last_mut().unwrap() ^= 1;
-        assert_eq!(components(&broken, context), [true, false]);
-        assert_eq!(
-            components(&signature[..signature.len() - 1], context),
-            [true, false]
-        );
-        assert_eq!(components(&signature[..3000], context), [false, false]);
+        assert_eq!(components(&broken, context), [true, false], "{name}");
+        let longer = [&signature[..], &[0]].concat();
+        for cut in [
+            &longer[..],
+            &signature[..signature.len() - 1],
+            &signature[..ml_dsa],
+            &signature[..ml_dsa - 1],
+            &signature[ml_dsa..],
+            &[],
+        ] {
+            assert_eq!(
+                components(cut, context),
+                [false, false],
+                "{name}: {} bytes",
+                cut.len()
+            );
+        }
 
         let own = key.sign(&message, context, false).unwrap();
-        assert_eq!(own.len(), signature.len());
-        assert_eq!(components(&own, context), [true, true]);
+        assert_eq!(components(&own, context), [true, true], "{name}");
+    }
+}
+
+fn parameters_of(algorithm: Algorithm) -> &'static ParameterSet {
+    match algorithm {
+        Algorithm::MlDsa44Ed25519Sha512 => &ML_DSA_44,
+        Algorithm::MlDsa87EcdsaP384Sha512 => &ML_DSA_87,
+        _ => &ML_DSA_65,
+    }
+}
+
+#[test]
+fn composites() {
+    let Some(vectors) = load("composite/testvectors.json") else {
+        return;
+    };
+    for algorithm in [
+        Algorithm::MlDsa44Ed25519Sha512,
+        Algorithm::MlDsa65Ed25519Sha512,
+        Algorithm::MlDsa65EcdsaP256Sha512,
+    ] {
+        check_composite(&vectors, algorithm);
+    }
+}
+
+#[test]
+fn the_composite_with_p384() {
+    let vectors = include_str!("../../../../../../tests/e2e/known_answers/mldsa87_ecdsa_p384.json");
+    check_composite(
+        &serde_json::from_str(vectors).unwrap(),
+        Algorithm::MlDsa87EcdsaP384Sha512,
+    );
+}
+
+#[test]
+fn a_composite_private_key_has_one_encoding() {
+    for algorithm in [
+        Algorithm::MlDsa65EcdsaP256Sha512,
+        Algorithm::MlDsa87EcdsaP384Sha512,
+    ] {
+        let content = key_material::generate(algorithm).unwrap();
+        let private = content.bytes().unwrap();
+        assert!(key_material::import(algorithm, private).is_ok());
+        let frame = (32..39).chain(private.len() - 9..private.len());
+        for index in frame {
+            let mut other = private.to_vec();
+            other[index] ^= 1;
+            assert!(key_material::import(algorithm, &other).is_err(), "byte {index}");
+        }
+        let tail = if algorithm == Algorithm::MlDsa65EcdsaP256Sha512 {
+            12
+        } else {
+            9
+        };
+        for scalar in [0x00, 0xFF] {
+            let mut outside = private.to_vec();
+            let end = outside.len() - tail;
+            outside[39..end].fill(scalar);
+            assert!(
+                key_material::import(algorithm, &outside).is_err(),
+                "scalar {scalar:#x}"
+            );
+        }
     }
 }
