@@ -21,6 +21,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 1.0
+DRAIN_SECONDS = 2.0
+"""After the last request was due: for the answers that are under way."""
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
 
 
@@ -50,9 +52,15 @@ class Summary:
     generator_cpu_seconds: float
 
 
-def run(host: str, port: int, streams: Sequence[Stream], seconds: float) -> Summary:
-    """Runs the generator as a process of its own. Raises RuntimeError."""
-    plan = {"host": host, "port": port, "seconds": seconds, "streams": [asdict(each) for each in streams]}
+def run(host: str, port: int, streams: Sequence[Stream], seconds: float, patience: float) -> Summary:
+    """Runs the generator as a process of its own; ``patience`` in seconds. Raises RuntimeError."""
+    plan = {
+        "host": host,
+        "port": port,
+        "seconds": seconds,
+        "patience": patience,
+        "streams": [asdict(each) for each in streams],
+    }
     done = subprocess.run(
         [sys.executable, "-m", "bench.open_loop"],
         input=json.dumps(plan),
@@ -115,6 +123,7 @@ class _Load:
     def __init__(self, plan: dict[str, object], stream: Stream) -> None:
         self._host, self._port = str(plan["host"]), int(str(plan["port"]))
         self._seconds = float(str(plan["seconds"]))
+        self._patience = float(str(plan["patience"]))
         self._stream = stream
         body = stream.body.encode()
         self._request = (
@@ -148,10 +157,10 @@ class _Load:
             await asyncio.sleep(max(0.0, min(began + number * interval - self._clock(), 0.02)))
         self.offered = number
         self.unsent += len(waiting)
-        await asyncio.sleep(PATIENCE * 2)
+        await asyncio.sleep(DRAIN_SECONDS)
 
     async def _send(self, waiting: deque[float], now: float) -> None:
-        while waiting and waiting[0] < now - PATIENCE:
+        while waiting and waiting[0] < now - self._patience:
             waiting.popleft()
             self.unsent += 1
         while waiting and (self.idle or self.open < self._stream.connections):

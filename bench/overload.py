@@ -18,6 +18,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -25,7 +26,7 @@ import httpx
 from bench import load, open_loop, report
 from bench.http_sample import cpu_seconds
 from bench.load import Request
-from bench.open_loop import Stream, Summary
+from bench.open_loop import PATIENCE, Stream, Summary
 from bench.scenarios import SIGN, body, make_key, random_message
 from bench.wsgi_operations import refusal_cost
 from ronkms.config.settings import Settings
@@ -38,6 +39,8 @@ FLOOD_CONNECTIONS = 64
 STEADY_TENANTS = 19
 POOL = 1400
 """Connections of the open loop at three times the capacity: more than can be answered within the deadline."""
+NO_PATIENCE = 0.05
+"""In the open loop beyond the capacity the wait is the server's alone: who finds no connection goes away."""
 DEADLINE_MS = Settings().queue_deadline_ms
 
 
@@ -105,12 +108,14 @@ class Overload:
     def _closed(self, connections: int) -> load.Sample:
         return load.run(self._server.api_url, [self._flood], seconds=self._seconds, connections=connections)
 
-    def _open(self, requests: Sequence[Request], rate: float, connections: int) -> Summary:
+    def _open(
+        self, requests: Sequence[Request], rate: float, connections: int, patience: float = PATIENCE
+    ) -> Summary:
         streams = [
             Stream(each.token, each.path, each.body.decode(), rate / len(requests), connections)
             for each in requests
         ]
-        return open_loop.run(*self._address, streams, self._seconds)
+        return open_loop.run(*self._address, streams, self._seconds, patience)
 
     def fair_share(self) -> dict[str, object]:
         """The steady tenants alone and beside the flood."""
@@ -174,7 +179,7 @@ class Overload:
         unloaded = self._open([self._flood], self.capacity * 0.05, 16)
         before = cpu_seconds(self._server.pid)
         with Watch(self._server) as watch:
-            got = self._open([self._flood], self.capacity * 3, POOL)
+            got = self._open([self._flood], self.capacity * 3, POOL, NO_PATIENCE)
         return {
             "offered": got.offered,
             "statuses": got.statuses,
@@ -239,8 +244,22 @@ def main() -> None:
     made = measure(chosen.seconds, chosen.rounds)
     print(json.dumps(made, indent=2))
     if chosen.out:
-        chosen.out.mkdir(parents=True, exist_ok=True)
-        (chosen.out / "overload.json").write_text(json.dumps(made, indent=2) + "\n")
+        report.write(chosen.out, "overload", made, "Floods and overload", bars(made))
+
+
+def bars(made: dict[str, Any]) -> list[report.Bar]:
+    """What has an aim; the latencies as parts of what they may be, so that 1 is the limit."""
+    fair, closed, triple, burst = (
+        made[name] for name in ("fair_share", "closed_loop_10_times", "open_loop_3_times", "burst")
+    )
+    return [
+        report.Bar("fair share: throughput beside the flood", fair["served_ratio"], 0.95),
+        report.Bar("fair share: p95 beside the flood over alone", fair["p95_ratio"], 2.0),
+        report.Bar("10 times the connections: goodput over peak", closed["goodput_ratio"], 0.8),
+        report.Bar("3 times the capacity: goodput over capacity", triple["goodput_ratio"], 0.8),
+        report.Bar("3 times: p95 over its limit", triple["p95_ms"] / triple["p95_limit_ms"], 1.0),
+        report.Bar("burst to 30%: p95 over that at 3%", burst["p95_ratio"], 1.15),
+    ]
 
 
 if __name__ == "__main__":

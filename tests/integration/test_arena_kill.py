@@ -13,7 +13,7 @@ import pytest
 
 from tests.integration.arena_hammer import LIMITS
 
-SHORT_S = float(os.environ.get("RONKMS_KILL_SECONDS", "5"))
+SHORT_S = float(os.environ.get("RONKMS_KILL_SECONDS", "10"))
 
 
 def run(directory: Path, seconds: float) -> dict[str, object]:
