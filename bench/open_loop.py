@@ -43,6 +43,8 @@ class Summary:
 
     offered: int
     served: int
+    served_meanwhile: int
+    """200s that came while requests were due: those of the drain do not count as throughput."""
     statuses: dict[str, int]
     unsent: int
     errors: int
@@ -137,19 +139,24 @@ class _Load:
         self.offered = 0
         self.statuses: Counter[str] = Counter()
         self.latencies: list[float] = []
+        self.served_meanwhile = 0
+        self._end = 0.0
         self._clock = asyncio.get_running_loop().time
 
     def answered(self, status: str, due: float) -> None:
         self.statuses[status] += 1
         if status == "200":
-            self.latencies.append((self._clock() - due) * 1000)
+            now = self._clock()
+            self.latencies.append((now - due) * 1000)
+            self.served_meanwhile += now < self._end
 
     async def run(self, phase: float) -> None:
         interval = 1 / self._stream.rate
         began = self._clock() + phase * interval
+        self._end = began + self._seconds
         waiting: deque[float] = deque()
         number = 0
-        while (now := self._clock()) < began + self._seconds:
+        while (now := self._clock()) < self._end:
             while began + number * interval <= now:
                 waiting.append(began + number * interval)
                 number += 1
@@ -193,6 +200,7 @@ async def _main() -> None:
     summary = Summary(
         offered=sum(load.offered for load in loads),
         served=statuses["200"],
+        served_meanwhile=sum(load.served_meanwhile for load in loads),
         statuses=dict(statuses),
         unsent=sum(load.unsent for load in loads),
         errors=sum(load.errors for load in loads),

@@ -185,7 +185,7 @@ class Overload:
             "statuses": got.statuses,
             "unsent": got.unsent,
             "errors": got.errors,
-            "goodput_ratio": round(got.served / self._seconds / self.capacity, 3),
+            "goodput_ratio": round(got.served_meanwhile / self._seconds / self.capacity, 3),
             "p95_ms": got.p95_ms,
             "p95_limit_ms": round(DEADLINE_MS + unloaded.p95_ms, 1),
             "server_cpu_seconds": round(cpu_seconds(self._server.pid) - before, 2),
