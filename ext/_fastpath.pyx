@@ -179,7 +179,7 @@ cdef class Engine:
         cdef uint8_t tag[32]
         cdef uint8_t digest[32]
         cdef uint8_t digest_hex[64]
-        cdef Bytes facts[4]
+        cdef Bytes facts[FACTS]
         cdef Bytes parts[6]
         cdef Body parsed
         cdef VerifyKey entry
@@ -189,6 +189,13 @@ cdef class Engine:
         if not parse_body(<const uint8_t*><const char*>body, len(body), scratch, &parsed):
             return None
         if parsed.fields & needed != needed:
+            return None
+        # As in the general path, what can be decided is decided before the key is looked for.
+        native.sha256(_view(parsed.message, parsed.message_len), digest)
+        _hex(digest, digest_hex)
+        now = token.now()
+        self._state(facts, OP_VERIFY, &parsed, digest_hex)
+        if now >= token.deadline or not token.permits_unseen(OP_VERIFY, facts, now):
             return None
         self._name_key(OP_VERIFY, _of(token.tenant), _view(parsed.key_id, parsed.key_id_len),
                        parsed.key_version, name)
@@ -202,11 +209,8 @@ cdef class Engine:
             return UNKNOWN_KEY
         if parsed.context_len and not entry.context:
             return None
-        native.sha256(_view(parsed.message, parsed.message_len), digest)
-        _hex(digest, digest_hex)
-        now = token.now()
-        self._state(facts, OP_VERIFY, &parsed, entry.alg_name, digest_hex)
-        if now >= token.deadline or not token.permits(OP_VERIFY, facts, now):
+        facts[FACT_ALG] = _of(entry.alg_name)
+        if not token.permits_seen(facts, now):
             return None
         parts[0] = _view(entry.prefix, 32)
         parts[1] = _view(b"message", 7)
@@ -239,7 +243,7 @@ cdef class Engine:
         cdef uint8_t name[32]
         cdef uint8_t digest[32]
         cdef uint8_t digest_hex[64]
-        cdef Bytes facts[4]
+        cdef Bytes facts[FACTS]
         cdef Body parsed
         cdef SignKey entry
         cdef int64_t now
@@ -248,6 +252,13 @@ cdef class Engine:
         if not parse_body(<const uint8_t*><const char*>body, len(body), scratch, &parsed):
             return None
         if parsed.fields & ~FIELD_CONTEXT != needed:
+            return None
+        # As in the general path, what can be decided is decided before the key is looked for.
+        native.sha256(_view(parsed.message, parsed.message_len), digest)
+        _hex(digest, digest_hex)
+        now = token.now()
+        self._state(facts, OP_SIGN, &parsed, digest_hex)
+        if now >= token.deadline or not token.permits_unseen(OP_SIGN, facts, now):
             return None
         self._name_key(OP_SIGN, _of(token.tenant), _view(parsed.key_id, parsed.key_id_len), 0, name)
         self._forget_old_keys()
@@ -259,11 +270,8 @@ cdef class Engine:
             return UNKNOWN_KEY
         if parsed.context_len and not entry.context:
             return None
-        native.sha256(_view(parsed.message, parsed.message_len), digest)
-        _hex(digest, digest_hex)
-        now = token.now()
-        self._state(facts, OP_SIGN, &parsed, entry.alg_name, digest_hex)
-        if now >= token.deadline or not token.permits(OP_SIGN, facts, now):
+        facts[FACT_ALG] = _of(entry.alg_name)
+        if not token.permits_seen(facts, now):
             return None
         if entry.cost > 1 and native.top_up(self._arena, permit, entry.cost - 1) != 0:
             return None
@@ -285,10 +293,10 @@ cdef class Engine:
         self._finish(OP_SIGN, entry.alg, self._ok, token, started)
         return b'{"signature":"' + encoded + entry.answer_part
 
-    cdef void _state(self, Bytes* facts, int operation, Body* parsed, bytes alg_name, uint8_t* digest_hex) noexcept:
+    cdef void _state(self, Bytes* facts, int operation, Body* parsed, uint8_t* digest_hex) noexcept:
         facts[FACT_OPERATION] = _view(b"sign", 4) if operation == OP_SIGN else _view(b"verify", 6)
         facts[FACT_KEY] = _view(parsed.key_id, parsed.key_id_len)
-        facts[FACT_ALG] = _of(alg_name)
+        facts[FACT_ALG] = _view(b"", 0)
         facts[FACT_DIGEST] = _view(digest_hex, 64)
 
     cdef bint _record(self, CompiledToken token, int operation, bytes outcome, str corr_id, bytes key_part,

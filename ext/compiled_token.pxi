@@ -21,6 +21,7 @@ cdef enum:
     FACT_KEY = 1
     FACT_ALG = 2
     FACT_DIGEST = 3
+    FACTS = 4
 
 cdef struct Query:
     int kind
@@ -84,6 +85,7 @@ cdef class CompiledToken:
     cdef Query* _queries
     cdef Text* _texts
     cdef int* _check_ends
+    cdef uint8_t* _check_needs_alg
     cdef int _checks
 
     def __cinit__(self, bytes tenant, bytes audit_part, int64_t deadline, double time_offset, rights, checks):
@@ -104,7 +106,9 @@ cdef class CompiledToken:
         self._queries = <Query*>calloc(queries + 1, sizeof(Query))
         self._texts = <Text*>calloc(texts + 1, sizeof(Text))
         self._check_ends = <int*>calloc(len(checks) + 1, sizeof(int))
-        if self._queries == NULL or self._texts == NULL or self._check_ends == NULL:
+        self._check_needs_alg = <uint8_t*>calloc(len(checks) + 1, 1)
+        if (self._queries == NULL or self._texts == NULL or self._check_ends == NULL
+                or self._check_needs_alg == NULL):
             raise MemoryError
         blob = bytearray()
         for check in checks:
@@ -113,6 +117,10 @@ cdef class CompiledToken:
                     self._queries[query].kind = CHECK_TIME
                     self._queries[query].deadline = alternative[1]
                 else:
+                    if not 0 <= alternative[1] < FACTS:
+                        raise ValueError(f"a check on fact {alternative[1]}, which no request states here")
+                    if alternative[1] == FACT_ALG:
+                        self._check_needs_alg[self._checks] = True
                     member = alternative[0] == "member"
                     self._queries[query].kind = CHECK_MEMBER if member else CHECK_PREFIX
                     self._queries[query].fact = alternative[1]
@@ -134,6 +142,7 @@ cdef class CompiledToken:
         free(self._queries)
         free(self._texts)
         free(self._check_ends)
+        free(self._check_needs_alg)
 
     def __repr__(self):
         return f"CompiledToken(tenant={self.tenant.decode()!r})"
@@ -152,9 +161,10 @@ cdef class CompiledToken:
                 return True
         return False
 
-    cdef bint permits(self, int operation, Bytes* facts, int64_t now) noexcept:
-        """The decision: a right covers the key, and every check holds. ``facts`` by fact number."""
-        cdef int index, query = 0, check
+    cdef bint permits_unseen(self, int operation, Bytes* facts, int64_t now) noexcept:
+        """The part of the decision that is taken before the key is looked for: a right covers it, and every check
+        that does not name the algorithm holds. ``facts`` by fact number."""
+        cdef int index
         cdef bint found = False
         cdef bytes pattern
         for index in range(len(self._operations)):
@@ -164,10 +174,17 @@ cdef class CompiledToken:
                                 facts[FACT_KEY].data, <Py_ssize_t>facts[FACT_KEY].length):
                     found = True
                     break
-        if not found:
-            return False
+        return found and self._all_hold(False, facts, now)
+
+    cdef bint permits_seen(self, Bytes* facts, int64_t now) noexcept:
+        """The rest: every check that names the algorithm holds."""
+        return self._all_hold(True, facts, now)
+
+    cdef bint _all_hold(self, bint with_alg, Bytes* facts, int64_t now) noexcept:
+        cdef int query = 0, check
+        cdef bint found
         for check in range(self._checks):
-            found = False
+            found = self._check_needs_alg[check] != with_alg
             while query < self._check_ends[check]:
                 if not found:
                     found = self._holds(&self._queries[query], facts, now)
@@ -197,10 +214,10 @@ cdef class CompiledToken:
 
     def decide(self, int operation, bytes key_id, bytes alg, bytes digest, int64_t now):
         """The decision, for the tests that hold it to its twin (``capability.token``)."""
-        cdef Bytes facts[4]
+        cdef Bytes facts[FACTS]
         cdef bytes name = _OPERATION_NAMES[operation]
         facts[FACT_OPERATION] = _of(name)
         facts[FACT_KEY] = _of(key_id)
         facts[FACT_ALG] = _of(alg)
         facts[FACT_DIGEST] = _of(digest)
-        return self.permits(operation, facts, now)
+        return self.permits_unseen(operation, facts, now) and self.permits_seen(facts, now)

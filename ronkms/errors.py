@@ -7,7 +7,10 @@ what to do and never hold a secret.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
+
+DENIED: Final = "the capability does not grant this; the audit log has the reason"
+"""See :class:`Denied`."""
 
 
 class KmsError(Exception):
@@ -37,11 +40,12 @@ class Unauthenticated(RequestError):
 
 
 class Denied(RequestError):
-    """A valid token that does not grant this. ``reason`` is for the audit log, not for the caller."""
+    """A valid token that does not grant this. Its holder gets one message for every cause, so that nothing
+    is learnt from it; ``reason`` names the cause, for the audit log alone."""
 
     code = "denied"
 
-    def __init__(self, message: str, reason: str = "") -> None:
+    def __init__(self, message: str = DENIED, *, reason: str = "") -> None:
         super().__init__(message)
         self.reason = reason or message
 

@@ -12,7 +12,7 @@ from ronkms_native import Arena
 
 from ronkms.api.schemas import ItemError, Problem
 from ronkms.domain.measure import COUNTER_INDEX
-from ronkms.errors import BadRequest, KmsError, MethodNotAllowed, Unavailable
+from ronkms.errors import DENIED, BadRequest, KmsError, MethodNotAllowed, Unavailable
 
 STATUS: Final = {
     "bad_request": 400,
@@ -122,6 +122,8 @@ class Problems:
 
 
 def _detail(error: Exception, code: str) -> str:
+    if code == "denied":
+        return DENIED  # whatever was raised
     return "unexpected error; its cause is in the log" if code == "internal" else str(error)
 
 

@@ -15,9 +15,15 @@ class Access(NamedTuple):
     alg: str | None
     digest: str | None
     """Lower-case hex of the SHA-256 of the message to sign."""
+    client_cert: str | None
+    """Lower-case hex of the SHA-256 of the client certificate (DER) of the connection, as in RFC 8705; None
+    without mutual TLS."""
     time: int
     """Unix seconds, UTC; Biscuit dates have no finer grain."""
 
 
-FACTS: Final = ("operation", "key", "alg", "digest")
-"""Names of the string facts, in the order of the fields of :class:`Access`."""
+FACTS: Final = Access._fields[: Access._fields.index("time")]
+"""Names of the string facts, which are those of the fields of :class:`Access` before ``time``."""
+
+ALG: Final = FACTS.index("alg")
+CLIENT_CERT: Final = FACTS.index("client_cert")

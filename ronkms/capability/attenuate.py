@@ -8,6 +8,7 @@ convenience for holders, and the service never reads it.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -21,6 +22,7 @@ from ronkms.errors import BadRequest
 
 _ROOT: Final = re.compile(r"^root\(hex:([0-9a-f]{64})\);$", re.MULTILINE)
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+_CERT: Final = re.compile(r"[0-9a-f]{64}")
 _KEY: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}\*?")
 
 
@@ -34,6 +36,8 @@ class Attenuation:
     algs: tuple[str, ...] = ()
     digests: tuple[str, ...] = ()
     """Lower-case hex of the SHA-256 of the messages that may be signed."""
+    client_certs: tuple[str, ...] = ()
+    """Lower-case hex of the SHA-256 of client certificates (DER), of which the connection must show one."""
     deadline: datetime | None = None
     """First moment that is too late; whole seconds."""
 
@@ -51,10 +55,14 @@ class Attenuation:
                 if _DIGEST.fullmatch(digest) is None:
                     raise BadRequest("a digest is the SHA-256 of the message in 64 lower-case hex digits")
             made.append(_member("digest", list(self.digests)))
+        if self.client_certs:
+            made.append(client_cert_check(self.client_certs))
         if self.deadline is not None:
             made.append(deadline_check(self.deadline))
         if not made:
-            raise BadRequest("name at least one of: operation, key, alg, digest, deadline")
+            raise BadRequest(
+                "name at least one of: operation, key, alg, digest, client certificate, deadline"
+            )
         return made
 
     def _key_check(self) -> Check:
@@ -69,6 +77,19 @@ class Attenuation:
         return Check(
             "check if " + " or ".join(queries), {**parameters, **({"literal": literal} if literal else {})}
         )
+
+
+def client_cert_check(fingerprints: Iterable[str]) -> Check:
+    """Good over a connection with one of these client certificates alone (RFC 8705, section 3).
+
+    ``fingerprints``: SHA-256 of a certificate in DER, lower-case hex. Raises :class:`BadRequest`."""
+    wanted = list(fingerprints)
+    for fingerprint in wanted:
+        if _CERT.fullmatch(fingerprint) is None:
+            raise BadRequest(
+                "a client certificate is named by the SHA-256 of its DER form in 64 lower-case hex digits"
+            )
+    return _member("client_cert", wanted)
 
 
 def deadline_check(deadline: datetime) -> Check:

@@ -8,7 +8,7 @@ that the library prints (docs/formats/capability.md has the grammar)::
          | NAME("text")          |   NAME($v), $v == "text"
          | NAME($v), {"text", ...}.contains($v)   (also ["text", ...])
          | NAME($v), $v.starts_with("text")
-    NAME:  operation | key | alg | digest
+    NAME:  operation | key | alg | digest | client_cert
 
 Anything else gives None. To be used on blocks of the plain form only (``wire_format.plain_blocks``): then
 no string holds a quote or a space, and splitting the printed form is exact.
@@ -37,7 +37,7 @@ Alternatives = tuple[Query, ...]
 _CHECK: Final = "check if "
 _TEXT: Final = r'"([A-Za-z0-9._*:/@+=-]*)"'
 _TEXTS: Final = rf"{_TEXT}(?:, {_TEXT})*"
-_NAME: Final = r"(?P<name>operation|key|alg|digest)"
+_NAME: Final = rf"(?P<name>{'|'.join(FACTS)})"
 _BINDING: Final = rf"{_NAME}\(\$(?P<variable>[A-Za-z0-9_]+)\), "
 
 _TIME: Final = re.compile(
@@ -55,13 +55,16 @@ _PREFIX: Final = re.compile(rf"{_BINDING}\$(?P=variable)\.starts_with\((?P<texts
 class CompiledChecks:
     """The checks of a token: a ``deadline`` (Unix seconds, first moment that is too late) that sums up
     those on time alone, and ``checks`` for the rest, all of which must hold: as data, for the native hot
-    path, and as ``predicates``."""
+    path, and as ``predicates``. ``positions``: where each of ``checks`` stood in what was compiled."""
 
-    __slots__ = ("checks", "deadline", "predicates")
+    __slots__ = ("checks", "deadline", "positions", "predicates")
 
-    def __init__(self, deadline: int | None, checks: tuple[Alternatives, ...]) -> None:
+    def __init__(
+        self, deadline: int | None, checks: tuple[Alternatives, ...], positions: tuple[int, ...]
+    ) -> None:
         self.deadline = deadline
         self.checks = checks
+        self.positions = positions
         self.predicates = tuple(_predicate_of(alternatives) for alternatives in checks)
 
 
@@ -69,7 +72,8 @@ def compile_checks(printed: list[str]) -> CompiledChecks | None:
     """Compiles printed checks, each without the ending ``;``. None if one is beyond the closed set."""
     deadlines: list[int] = []
     checks: list[Alternatives] = []
-    for check in printed:
+    positions: list[int] = []
+    for position, check in enumerate(printed):
         if not check.startswith(_CHECK):
             return None
         alternatives = [_query(query) for query in check.removeprefix(_CHECK).split(" or ")]
@@ -80,7 +84,13 @@ def compile_checks(printed: list[str]) -> CompiledChecks | None:
             deadlines.append(known[0][1])
         else:
             checks.append(known)
-    return CompiledChecks(min(deadlines, default=None), tuple(checks))
+            positions.append(position)
+    return CompiledChecks(min(deadlines, default=None), tuple(checks), tuple(positions))
+
+
+def names_fact(alternatives: Alternatives, fact: int) -> bool:
+    """Whether a check looks at that fact (its number in ``access.FACTS``)."""
+    return any(query[0] != "time" and query[1] == fact for query in alternatives)
 
 
 def _deadline(query: str) -> int | None:

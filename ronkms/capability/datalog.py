@@ -56,7 +56,8 @@ def authorize(token: Biscuit, access: Access) -> None:
     allows what passes the checks.
     """
     builder = _limited(AuthorizerBuilder("allow if true"))
-    for name, value in zip(FACTS, access, strict=False):
+    for name in FACTS:
+        value = getattr(access, name)
         if value is not None:
             builder.add_fact(Fact(f"{name}({{value}})", {"value": value}))
     builder.add_fact(Fact("time({value})", {"value": datetime.fromtimestamp(access.time, UTC)}))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from biscuit_auth import BiscuitBuilder, Fact
 
-from ronkms.capability.attenuate import deadline_check
+from ronkms.capability.attenuate import client_cert_check, deadline_check
 from ronkms.capability.clock import Clock, SystemClock
 from ronkms.capability.pattern import check_pattern
 from ronkms.capability.registry import CapabilityRegistry
@@ -72,8 +72,15 @@ class CapabilityMint:
         if not self._registry.state.roots:
             self._add_root()
 
-    def mint(self, tenant: str, rights: Iterable[tuple[Operation, str]], ttl_seconds: int) -> Minted:
-        """A token for ``tenant`` with (operation, key pattern) rights. Raises :class:`BadRequest`."""
+    def mint(
+        self,
+        tenant: str,
+        rights: Iterable[tuple[Operation, str]],
+        ttl_seconds: int,
+        client_certs: Collection[str] = (),
+    ) -> Minted:
+        """A token for ``tenant`` with (operation, key pattern) rights; with ``client_certs`` (SHA-256 of
+        their DER, lower-case hex) good over a connection with one of them alone. Raises BadRequest."""
         if _TENANT.fullmatch(tenant) is None:
             raise BadRequest("tenant must match [a-z0-9][a-z0-9._-]{0,63}", field="/tenant")
         granted = sorted({(operation, check_pattern(pattern)) for operation, pattern in rights})
@@ -93,6 +100,8 @@ class CapabilityMint:
         builder.add_fact(Fact("expires({expires})", {"expires": expires}))
         builder.add_fact(Fact("root({public})", {"public": self._registry.state.roots[key.number].public}))
         builder.add_check(deadline_check(expires))
+        if client_certs:
+            builder.add_check(client_cert_check(client_certs))
         signed = key.sign(builder)
         token = signed.to_base64()
         if len(token) > MAX_TOKEN:

@@ -22,11 +22,34 @@ class Capability(Protocol):
 
         Raises Unauthenticated (expired, revoked), Denied."""
 
-    def require(self, op: Operation, *, key_id: str, alg: str = "", message_digest: bytes = b"") -> None:
+    def require(
+        self,
+        op: Operation,
+        *,
+        key_id: str | None,
+        alg: str = "",
+        message_digest: bytes = b"",
+        client_cert: str = "",
+    ) -> None:
         """The decision: a right of the authority block matches, and every check of every block holds.
 
         ``key_id`` is ``*`` for an operation on no stored key (inline public key, list): it then needs
-        a right whose pattern is ``*``, and no attenuation by key. Raises Unauthenticated, Denied."""
+        a right whose pattern is ``*``, and no attenuation by key. None: on no key yet (import parameters);
+        any right for ``op`` will do. ``message_digest``: SHA-256, 32 bytes. ``client_cert``: SHA-256 of the
+        connection's client certificate, lower-case hex; empty if there is none.
+        Raises Unauthenticated, Denied."""
+
+    def require_unseen(
+        self, op: Operation, *, key_id: str, message_digest: bytes = b"", client_cert: str = ""
+    ) -> None:
+        """The part of the decision that does not depend on the algorithm of a stored key: to be taken before
+        the key is looked for. Raises Unauthenticated, Denied."""
+
+    def require_seen(
+        self, op: Operation, *, key_id: str, alg: str, message_digest: bytes = b"", client_cert: str = ""
+    ) -> None:
+        """The rest, once the algorithm is known; ``alg`` is empty if there is no such key.
+        Raises Unauthenticated, Denied."""
 
 
 class CapabilityVerifier(Protocol):

@@ -7,6 +7,7 @@ capability state moved, also between two calls on the same object.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -14,8 +15,8 @@ from typing import Final, NamedTuple
 from biscuit_auth import AuthorizationError, Biscuit, DataLogError
 
 from ronkms.capability import pattern
-from ronkms.capability.access import Access
-from ronkms.capability.checks import Alternatives, CompiledChecks, compile_checks
+from ronkms.capability.access import ALG, CLIENT_CERT, FACTS, Access
+from ronkms.capability.checks import Alternatives, CompiledChecks, Predicate, compile_checks, names_fact
 from ronkms.capability.clock import Clock, ForwardTime
 from ronkms.capability.datalog import AuthorityFacts, authorize
 from ronkms.capability.state import CapabilityState, Root, revocation_id
@@ -29,6 +30,11 @@ UNAUTHENTICATED: Final = "present a valid capability token as Authorization: Bea
 _EXPENSIVE: Final = (".matches(", "->", "extern::")
 """Regular expressions, closures and foreign functions as printed: their cost cannot be bounded from the
 outside, so tokens with them (or with strings that look like them) are refused."""
+
+_NAMES_ALG: Final = "alg("
+"""As printed in every check on the algorithm, and perhaps in a string."""
+
+_FAILED: Final = re.compile(r"Check n°(?P<check>\d+) in block n°(?P<block>\d+)")
 
 _AUTHORITY_FACTS: Final = ("tenant(", "right(", "expires(", "root(")
 
@@ -52,11 +58,14 @@ class VerifiedToken:
     """Implements ``capability.protocol.Capability``. Shared by all requests that carry the token."""
 
     __slots__ = (
+        "_after_lookup",
+        "_before_lookup",
         "_biscuit",
         "_checked_revision",
         "_compiled",
         "_deadline",
         "_ids",
+        "_needs_alg",
         "_rights",
         "_root",
         "_state",
@@ -76,7 +85,10 @@ class VerifiedToken:
         self._tenant = _one_text(facts.terms("tenant", 1))
         self._rights = _rights(facts.terms("right", 2))
         deadline = _one_date(facts.terms("expires", 1))
-        self._compiled = _compile(printed) if shape.plain else None
+        self._compiled, named = _compile(printed) if shape.plain else (None, [])
+        self._before_lookup = [each for each in named if not names_fact(each.alternatives, ALG)]
+        self._after_lookup = [each for each in named if names_fact(each.alternatives, ALG)]
+        self._needs_alg = any(_NAMES_ALG in source for source in printed)
         if self._compiled is not None and self._compiled.deadline is not None:
             deadline = min(deadline, self._compiled.deadline)
         if root.until is not None:
@@ -109,9 +121,10 @@ class VerifiedToken:
         return self._compiled is not None
 
     def compiled_facts(self) -> CompiledFacts | None:
-        """None for a token beyond the closed set. Says nothing about revocation: see ``require_valid``."""
+        """None for a token beyond the closed set, or bound to a client certificate, which that decision does
+        not know. Says nothing about revocation: see ``require_valid``."""
         compiled = self._compiled
-        if compiled is None:
+        if compiled is None or any(names_fact(check, CLIENT_CERT) for check in compiled.checks):
             return None
         return CompiledFacts(
             self._tenant,
@@ -140,52 +153,118 @@ class VerifiedToken:
         """See ``capability.protocol.Capability``."""
         self.require_valid()
         if op not in self._rights:
-            raise Denied(f"the capability does not grant {op}", reason="no right for the operation")
+            raise Denied(reason=f"no right for {op}")
 
-    def require(self, op: Operation, *, key_id: str, alg: str = "", message_digest: bytes = b"") -> None:
-        """See ``capability.protocol.Capability``. ``message_digest``: SHA-256 of the message, 32 bytes."""
+    def require(
+        self,
+        op: Operation,
+        *,
+        key_id: str | None,
+        alg: str = "",
+        message_digest: bytes = b"",
+        client_cert: str = "",
+    ) -> None:
+        """See ``capability.protocol.Capability``."""
         now = self.require_valid()
-        if not any(pattern.matches(granted, key_id) for granted in self._rights.get(op, ())):
-            raise Denied(f"the capability does not grant {op} on this key", reason="no right matches")
-        compiled = self._compiled
-        if compiled is not None and not compiled.predicates:
-            return
-        access = Access(
-            operation=op.value,
-            key=None if key_id == pattern.ANY else key_id,
-            alg=alg or None,
-            digest=message_digest.hex() or None,
-            time=now,
-        )
-        if compiled is not None:
-            granted = all(holds(access) for holds in compiled.predicates)
-        else:
-            granted = self._passes_datalog(access)
-        if not granted:
-            raise Denied(
-                f"the capability is attenuated and does not grant this {op}", reason="a check failed"
-            )
+        self._require_right(op, key_id)
+        access = _access(op, key_id, alg, message_digest, client_cert, now)
+        self._require_checks(self._before_lookup, access, datalog=True)
+        self._require_checks(self._after_lookup, access, datalog=False)
 
-    def _passes_datalog(self, access: Access) -> bool:
-        if self._biscuit is None:
-            return False
-        try:
-            authorize(self._biscuit, access)
-        except (AuthorizationError, DataLogError):
-            return False
-        return True
+    def require_unseen(
+        self, op: Operation, *, key_id: str, message_digest: bytes = b"", client_cert: str = ""
+    ) -> None:
+        """See ``capability.protocol.Capability``."""
+        now = self.require_valid()
+        self._require_right(op, key_id)
+        if self._before_lookup or self._compiled is None:
+            access = _access(op, key_id, "", message_digest, client_cert, now)
+            self._require_checks(self._before_lookup, access, datalog=not self._needs_alg)
+
+    def require_seen(
+        self, op: Operation, *, key_id: str, alg: str, message_digest: bytes = b"", client_cert: str = ""
+    ) -> None:
+        """See ``capability.protocol.Capability``."""
+        if self._after_lookup or (self._compiled is None and self._needs_alg):
+            access = _access(op, key_id, alg, message_digest, client_cert, self.require_valid())
+            self._require_checks(self._after_lookup, access, datalog=self._needs_alg)
+
+    def _require_right(self, op: Operation, key_id: str | None) -> None:
+        patterns = self._rights.get(op)
+        if patterns is None:
+            raise Denied(reason=f"no right for {op}")
+        if key_id is not None and not any(pattern.matches(granted, key_id) for granted in patterns):
+            raise Denied(reason=f"no right for {op} covers the key")
+
+    def _require_checks(self, checks: list[_NamedCheck], access: Access, *, datalog: bool) -> None:
+        """``datalog``: of a token beyond the closed set, all checks of all blocks are held here."""
+        for check in checks:
+            if not check.holds(access):
+                raise Denied(reason=f"{check.name} failed")
+        if datalog and self._biscuit is not None:
+            try:
+                authorize(self._biscuit, access)
+            except AuthorizationError as error:
+                raise Denied(reason=_failed_check(error)) from None
+            except DataLogError:
+                raise Denied(reason="the checks could not be evaluated") from None
 
 
-def _compile(sources: list[str]) -> CompiledChecks | None:
+class _NamedCheck(NamedTuple):
+    name: str
+    """For the audit log: ``check 2 of block 1 (key)``, checks from 1 and blocks from 0, the authority."""
+    alternatives: Alternatives
+    holds: Predicate
+
+
+def _access(
+    op: Operation, key_id: str | None, alg: str, message_digest: bytes, client_cert: str, now: int
+) -> Access:
+    return Access(
+        operation=op.value,
+        key=None if key_id == pattern.ANY else key_id,
+        alg=alg or None,
+        digest=message_digest.hex() or None,
+        client_cert=client_cert or None,
+        time=now,
+    )
+
+
+def _failed_check(error: AuthorizationError) -> str:
+    # The first match stands before any text that a holder chose.
+    found = _FAILED.search(str(error))
+    if found is None:
+        return "the checks could not be evaluated"
+    return f"check {int(found['check']) + 1} of block {found['block']} failed"
+
+
+def _compile(sources: list[str]) -> tuple[CompiledChecks | None, list[_NamedCheck]]:
     statements: list[str] = []
+    names: list[str] = []
     for index, source in enumerate(sources):
+        number = 0
         for line in source.splitlines():
             if line and not line.endswith(";"):
-                return None
+                return None, []
             statement = line.removesuffix(";")
             if statement and not (index == 0 and statement.startswith(_AUTHORITY_FACTS)):
+                number += 1
                 statements.append(statement)
-    return compile_checks(statements)
+                names.append(f"check {number} of block {index}")
+    compiled = compile_checks(statements)
+    if compiled is None:
+        return None, []
+    named = [
+        _NamedCheck(f"{names[position]} ({_facts_of(alternatives)})", alternatives, holds)
+        for position, alternatives, holds in zip(
+            compiled.positions, compiled.checks, compiled.predicates, strict=True
+        )
+    ]
+    return compiled, named
+
+
+def _facts_of(alternatives: Alternatives) -> str:
+    return ", ".join(sorted({"time" if query[0] == "time" else FACTS[query[1]] for query in alternatives}))
 
 
 def _one_text(found: list[list[object]]) -> str:

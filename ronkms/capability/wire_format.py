@@ -24,7 +24,7 @@ MAX_BLOCKS: Final = 16
 MAX_JOIN_WORK: Final = 20_000
 """Sum over all queries of (facts in reach) to the power of (predicates in the query); about 6 ms."""
 
-_REQUEST_FACTS: Final = 5
+_REQUEST_FACTS: Final = 6
 _SAFE_SYMBOL: Final = re.compile(r"[A-Za-z0-9._*:/@+=-]{0,256}")
 
 _VARINT: Final = 0

@@ -33,6 +33,23 @@ from ronkms.server.admin_messages import (
 _HEX: Final = re.compile(r"[0-9a-f]{32,}")
 
 
+def _fingerprint(
+    context: click.Context, parameter: click.Parameter, given: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Also as ``openssl x509 -fingerprint`` prints it."""
+    return tuple(text.replace(":", "").lower() for text in given)
+
+
+_client_cert: Final = click.option(
+    "--client-cert-sha256",
+    "client_certs",
+    metavar="HEX",
+    multiple=True,
+    callback=_fingerprint,
+    help="Only over a connection with the client certificate of this SHA-256 (of its DER); repeatable.",
+)
+
+
 @click.group()
 def cap() -> None:
     """Capabilities: mint, attenuate, inspect, revoke."""
@@ -45,10 +62,18 @@ def cap() -> None:
     "--key", "keys", multiple=True, required=True, help="A key id or pattern, '*' for all; repeatable."
 )
 @click.option("--ttl", type=duration, required=True, help="Life of the token, as in 1h.")
+@_client_cert
 @pass_target
-def mint(target: Target, tenant: str, ops: tuple[str, ...], keys: tuple[str, ...], ttl: int) -> None:
+def mint(
+    target: Target,
+    tenant: str,
+    ops: tuple[str, ...],
+    keys: tuple[str, ...],
+    ttl: int,
+    client_certs: tuple[str, ...],
+) -> None:
     """Prints a new token, alone, on standard output."""
-    arguments = MintArguments(tenant, [Operation(op) for op in ops], ttl, list(keys))
+    arguments = MintArguments(tenant, [Operation(op) for op in ops], ttl, list(keys), list(client_certs))
     minted = ask(target.data_directory, "cap.mint", MintedToken, arguments)
     click.echo(minted.token)
     click.echo(f"token id {minted.token_id}, expires {_time(minted.expires_at)}", err=True)
@@ -74,6 +99,7 @@ def mint(target: Target, tenant: str, ops: tuple[str, ...], keys: tuple[str, ...
     help="Sign only the content of this file; repeatable.",
 )
 @click.option("--ttl", type=duration, help="Only for so long from now, as in 10m.")
+@_client_cert
 def attenuate_command(token: str, ttl: int | None, messages: tuple[Path, ...], **only: Any) -> None:
     """Prints a token that may do less than TOKEN (or '-': standard input, '@FILE'). Offline."""
     digests = [digest.lower() for digest in only["digests"]]
@@ -83,6 +109,7 @@ def attenuate_command(token: str, ttl: int | None, messages: tuple[Path, ...], *
         keys=only["keys"],
         algs=only["algs"],
         digests=tuple(digests),
+        client_certs=only["client_certs"],
         deadline=None if ttl is None else datetime.now(UTC) + timedelta(seconds=ttl),
     )
     click.echo(attenuate(token, narrowing))

@@ -50,7 +50,8 @@ class NoArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class MintArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A right for each of ``ops`` on each of ``keys`` (patterns); ``ttl`` in seconds."""
+    """A right for each of ``ops`` on each of ``keys`` (patterns); ``ttl`` in seconds. ``client_certs``:
+    SHA-256 (hex) of the client certificates that the token is bound to; none for no binding."""
 
     tenant: Name
     ops: Annotated[list[Operation], Meta(min_length=1, max_length=_MAX_NAMES)]
@@ -58,6 +59,7 @@ class MintArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keys: Annotated[list[Name], Meta(min_length=1, max_length=_MAX_NAMES)] = msgspec.field(
         default_factory=lambda: ["*"]
     )
+    client_certs: Annotated[list[Name], Meta(max_length=_MAX_NAMES)] = msgspec.field(default_factory=list)
 
 
 class RevokeArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -134,7 +134,8 @@ class AdminOperations:
 
     def _mint_token(self, arguments: messages.MintArguments) -> messages.MintedToken:
         rights = [(operation, key) for operation in arguments.ops for key in arguments.keys]
-        return messages.MintedToken(*self._mint.mint(arguments.tenant, rights, arguments.ttl))
+        minted = self._mint.mint(arguments.tenant, rights, arguments.ttl, arguments.client_certs)
+        return messages.MintedToken(*minted)
 
     def _revoke(self, arguments: messages.RevokeArguments) -> messages.RevokedBlock:
         revoked = self._mint.revoke(arguments.id)

@@ -33,6 +33,10 @@ from ronkms.service.call import Call
 class Asked(Protocol):
     """A request as ``work`` takes it."""
 
+    @property
+    def client_cert(self) -> str:
+        """SHA-256 of the connection's client certificate, lower-case hex; empty for none."""
+
     def authenticated(self, tenant: bytes) -> None:
         """Called once, as soon as the tenant is known."""
 
@@ -77,7 +81,7 @@ class Gate:
         """
         started = perf_counter_ns()
         self._capabilities.refresh()
-        call = Call(op, self._capabilities.authenticate(token), corr_id)
+        call = Call(op, self._capabilities.authenticate(token), corr_id, argument.client_cert)
         argument.authenticated(call.tenant_bytes)
         try:
             call.capability.require_operation(op)

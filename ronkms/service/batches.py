@@ -55,6 +55,9 @@ class _Batch(Generic[_Work, _Result]):
         invalid = sum(isinstance(answer, Verification) and not answer.valid for answer in answers)
         denied = sum(isinstance(error, Denied) for error in errors)
         call.detail = f"failed={len(errors)} denied={denied} invalid={invalid}"
+        refusal = next((error for error in errors if isinstance(error, Denied)), None)
+        if refusal is not None:
+            call.detail += f" first_denied={refusal.reason}"
         if errors and len(errors) == self._size:
             call.outcome = Outcome.DENIED if denied == self._size else Outcome.REJECTED
         elif invalid:

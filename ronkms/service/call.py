@@ -16,6 +16,7 @@ class Call:
     __slots__ = (
         "alg",
         "capability",
+        "client_cert",
         "corr_id",
         "cost",
         "detail",
@@ -32,9 +33,11 @@ class Call:
         "tenant_bytes",
     )
 
-    def __init__(self, op: Operation, capability: Capability, corr_id: str) -> None:
+    def __init__(self, op: Operation, capability: Capability, corr_id: str, client_cert: str = "") -> None:
+        """``client_cert``: SHA-256 of the connection's client certificate, lower-case hex; empty for none."""
         self.op = op
         self.capability = capability
+        self.client_cert = client_cert
         self.corr_id = corr_id
         self.tenant = capability.tenant
         self.tenant_bytes = self.tenant.encode()
@@ -51,3 +54,9 @@ class Call:
         """A verification that the cache did not answer."""
         self.detail = ""
         self.phase = ""
+
+    def require(self, key_id: str | None, alg: str = "", message_digest: bytes = b"") -> None:
+        """The whole decision (``capability.protocol``). Raises Unauthenticated, Denied."""
+        self.capability.require(
+            self.op, key_id=key_id, alg=alg, message_digest=message_digest, client_cert=self.client_cert
+        )

@@ -29,7 +29,7 @@ from ronkms.domain.measure import (
     http_counter,
 )
 from ronkms.domain.operation import Operation, Outcome
-from ronkms.errors import KmsError, NotFound
+from ronkms.errors import KmsError
 from ronkms.policy.pq import PqPolicy
 from ronkms.service.key_access import KeyAccess
 from ronkms.service.results import Signature, Verification
@@ -121,9 +121,8 @@ class HotPath:
 
     def _usable(self, tenant: str, key_id: str) -> Key | None:
         self._store.refresh()
-        try:
-            key = self._store.get(tenant, key_id)
-        except NotFound:
+        key = self._store.find(tenant, key_id)
+        if key is None:
             return None
         usable = key.state is KeyState.ENABLED and key.usage is Usage.SIGN and key.damaged is None
         if key.policy.windowed:

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from ronkms.domain.algorithm import ALGORITHMS
-from ronkms.domain.key import Key, Origin
+from ronkms.domain.key import Origin
 from ronkms.domain.key_policy import KeyPolicy
 from ronkms.errors import BadRequest, Conflict, NotFound
 from ronkms.service.admission import Gate
@@ -58,6 +58,8 @@ class Importing:
         name = backend or self._default_backend
         if not self._access.has_backend(name):
             raise BadRequest(f"backend {name[:32]!r} is not configured on this server", field="/backend")
+        self._access.refresh()
+        call.require(None)
         call.detail = "import params"
         self._gate.top_up(call, _PARAMS_COST)
         now = int(time())
@@ -80,7 +82,7 @@ class Importing:
         row, key_id = wanted.checked(imported=True)
         call.key_id, call.alg = key_id, row.name
         self._access.refresh()
-        call.capability.require(call.op, key_id=key_id, alg=row.name)
+        call.require(key_id, row.name)
         self._check_target(call, key_id, wanted, new_version_of)
         self._gate.top_up(call, row.cost_private)
         ticket = self._tickets.take(import_id, call.tenant, int(time()))
@@ -123,7 +125,7 @@ class Importing:
         return new_version(key)
 
     def _check_target(self, call: Call, key_id: str, wanted: NewKey, new_version_of: bool) -> None:
-        key = self._find(call.tenant, key_id)
+        key = self._store.find(call.tenant, key_id)
         if not new_version_of:
             if key is not None:
                 raise Conflict(f"key {key_id} exists; send new_version: true to add a version to it")
@@ -137,9 +139,3 @@ class Importing:
             raise BadRequest(
                 "labels and policy belong to the key; leave them out with new_version", "/new_version"
             )
-
-    def _find(self, tenant: str, key_id: str) -> Key | None:
-        try:
-            return self._store.get(tenant, key_id)
-        except NotFound:
-            return None

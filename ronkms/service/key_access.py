@@ -21,7 +21,8 @@ identity_of = lru_cache(maxsize=8192)(record_identity)
 
 
 class KeyAccess:
-    """Refreshes, decides, then looks: the existence of a key shows only to a caller with rights on it."""
+    """Refreshes, decides, then looks: the existence of a key shows only to a caller with rights on it,
+    also in how long a refusal takes."""
 
     def __init__(
         self, *, store: KeyStore, backends: Mapping[str, Backend], capabilities: CapabilityVerifier
@@ -39,13 +40,14 @@ class KeyAccess:
         check_key_id(key_id)
         self.refresh()
         call.key_id = key_id
-        try:
-            key = self._store.get(call.tenant, key_id)
-        except NotFound:
-            call.capability.require(call.op, key_id=key_id, message_digest=message_digest)
-            raise
-        call.alg = key.alg
-        call.capability.require(call.op, key_id=key_id, alg=key.alg, message_digest=message_digest)
+        asked, cert = call.capability, call.client_cert
+        asked.require_unseen(call.op, key_id=key_id, message_digest=message_digest, client_cert=cert)
+        key = self._store.find(call.tenant, key_id)
+        alg = "" if key is None else key.alg
+        call.alg = alg
+        asked.require_seen(call.op, key_id=key_id, alg=alg, message_digest=message_digest, client_cert=cert)
+        if key is None:
+            raise NotFound(f"there is no key {key_id}")
         return key
 
     def find_usable(self, call: Call, key_id: str, usage: Usage, message_digest: bytes = b"") -> Key:
@@ -66,7 +68,7 @@ class KeyAccess:
     def require_any(self, call: Call, alg: str = "", message_digest: bytes = b"") -> None:
         """The decision for an operation on no single stored key. Raises Unauthenticated, Denied."""
         self.refresh()
-        call.capability.require(call.op, key_id=ANY_KEY, alg=alg, message_digest=message_digest)
+        call.require(ANY_KEY, alg, message_digest)
 
     def refresh(self) -> None:
         """Sees what other processes changed. Two atomic loads when nothing did."""

@@ -52,7 +52,7 @@ class Lifecycle:
         row, key_id = wanted.checked()
         call.key_id, call.alg = key_id, row.name
         self._access.refresh()
-        call.capability.require(call.op, key_id=key_id, alg=row.name)
+        call.require(key_id, row.name)
         name = wanted.backend or self._default_backend
         if not self._access.has_backend(name):
             raise BadRequest(f"backend {name[:32]!r} is not configured on this server", field="/backend")

@@ -114,6 +114,10 @@ class FileStore:
         """Raises NotFound."""
         return self._keyring.get(tenant, key_id)
 
+    def find(self, tenant: str, key_id: str) -> Key | None:
+        """The key, or None."""
+        return self._keyring.find(tenant, key_id)
+
     def page(self, tenant: str, *, after: str = "", limit: int = 100) -> list[Key]:
         """Keys of the tenant in key-id order, those greater than ``after``, at most ``limit``."""
         return self._keyring.page(tenant, after, limit)

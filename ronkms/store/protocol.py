@@ -29,6 +29,9 @@ class KeyStore(Protocol):
     def get(self, tenant: str, key_id: str) -> Key:
         """Raises NotFound."""
 
+    def find(self, tenant: str, key_id: str) -> Key | None:
+        """As :meth:`get`, None if there is no such key."""
+
     def page(self, tenant: str, *, after: str = "", limit: int = 100) -> list[Key]:
         """Keys of the tenant in key-id order, those greater than ``after``, at most ``limit``."""
 

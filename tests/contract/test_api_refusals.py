@@ -14,7 +14,8 @@ import structlog
 
 from ronkms.api.app import create_wsgi
 from ronkms.domain.operation import Operation, Outcome
-from tests.fakes.api import FakeApi
+from ronkms.errors import DENIED
+from tests.fakes.api import FakeApi, b64
 from tests.fakes.capabilities import ADMIN
 
 SIGN = {"key_id": "k", "message": ""}
@@ -90,13 +91,19 @@ def test_unauthenticated_is_counted_and_not_recorded(api: FakeApi) -> None:
 def test_denied_before_and_after_the_body(api: FakeApi) -> None:
     api.create("Ed25519", "k")
     api.audit.records.clear()
-    assert api.post("sign", SIGN, token="default;verify;*").status_code == 403
-    assert api.post("sign", SIGN, token="default;sign;other").status_code == 403
-    first, second = api.audit.records
+    before = api.post("sign", SIGN, token="default;verify;*")
+    after = api.post("sign", SIGN, token="default;sign;other")
+    batch = api.post("sign", {"items": [SIGN]}, token="default;sign;other")
+    assert before.status_code == after.status_code == 403
+    assert {**before.json, "corr_id": ""} == {**after.json, "corr_id": ""}
+    assert batch.json["items"][0]["error"] == {"code": "denied", "detail": DENIED}
+    assert before.json["detail"] == DENIED
+    first, second, third = api.audit.records
     assert first["outcome"] is second["outcome"] is Outcome.DENIED
     assert first["code"] == second["code"] == "denied"
     assert (first["key_id"], second["key_id"]) == ("", "k")
-    assert second["detail"] == "key does not match"
+    assert (first["detail"], second["detail"]) == ("no right for sign", "key does not match")
+    assert third["detail"] == "failed=1 denied=1 invalid=0 first_denied=key does not match"
     assert api.counter("rejected_total|denied") == 2
 
 
@@ -120,6 +127,34 @@ def test_existence_shows_only_to_those_with_rights(api: FakeApi) -> None:
         )
         assert there["status"] == 403
         assert {**there, "corr_id": ""} == {**gone, "corr_id": ""}
+
+
+def test_a_refusal_looks_for_no_key(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So the time that it takes cannot depend on whether there is one."""
+    api.create("Ed25519", "k")
+
+    def looked(*_: object) -> None:
+        raise AssertionError("a key was looked for")
+
+    monkeypatch.setattr(api.store, "find", looked)
+    monkeypatch.setattr(api.store, "get", looked)
+    token = f"default;{','.join(Operation)};other"
+    for path, more in {
+        "sign": ["message"],
+        "verify": ["message", "signature"],
+        "wrap": ["plaintext"],
+        "unwrap": ["ciphertext"],
+        "datakey": [],
+        "rotate": [],
+    }.items():
+        answer = api.post(path, {"key_id": "k"} | dict.fromkeys(more, b64(bytes(64))), token=token)
+        assert (path, answer.status_code) == (path, 403)
+    for change in ("enable", "disable", "restore", "destroy"):
+        assert api.post(f"keys/k/{change}", token=token).status_code == 403
+    assert api.get("keys/k", token=token).status_code == 403
+    assert (
+        api.post("keys", {"alg": "Ed25519", "key_id": "k", "usage": "sign"}, token=token).status_code == 403
+    )
 
 
 def test_a_foreign_tenants_key_does_not_exist(api: FakeApi) -> None:

@@ -22,24 +22,47 @@ class FakeCapability:
 
     def require_operation(self, op: Operation) -> None:
         if op not in self._ops:
-            raise Denied("the capability does not grant this operation", reason=f"no right for {op}")
+            raise Denied(reason=f"no right for {op}")
 
-    def require(self, op: Operation, *, key_id: str, alg: str = "", message_digest: bytes = b"") -> None:
+    def require(
+        self,
+        op: Operation,
+        *,
+        key_id: str | None,
+        alg: str = "",
+        message_digest: bytes = b"",
+        client_cert: str = "",
+    ) -> None:
         self._verifier.asked.append((op, key_id, alg, message_digest))
+        self._decide(op, key_id)
+
+    def require_unseen(
+        self, op: Operation, *, key_id: str, message_digest: bytes = b"", client_cert: str = ""
+    ) -> None:
+        self._decide(op, key_id)
+
+    def require_seen(
+        self, op: Operation, *, key_id: str, alg: str, message_digest: bytes = b"", client_cert: str = ""
+    ) -> None:
+        self.require(op, key_id=key_id, alg=alg, message_digest=message_digest)
+
+    def _decide(self, op: Operation, key_id: str | None) -> None:
         if self.tenant in self._verifier.revoked:
             raise Unauthenticated("send a valid capability")
         self.require_operation(op)
+        if key_id is None:
+            return
         if key_id == "*" and self._pattern != "*":
-            raise Denied("the capability does not grant this", reason="not all keys")
+            raise Denied(reason="not all keys")
         if not fnmatchcase(key_id, self._pattern):
-            raise Denied("the capability does not grant this", reason="key does not match")
+            raise Denied(reason="key does not match")
 
 
 class FakeCapabilities:
     """``revoked``: tenants whose tokens stop working at the next ``require``."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[Operation, str, str, bytes]] = []
+        self.asked: list[tuple[Operation, str | None, str, bytes]] = []
         self.revoked: set[str] = set()
 
     def authenticate(self, token: str) -> FakeCapability:

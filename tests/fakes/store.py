@@ -36,6 +36,9 @@ class FakeStore:
         except KeyError:
             raise NotFound(f"no key {key_id}") from None
 
+    def find(self, tenant: str, key_id: str) -> Key | None:
+        return self.keys.get((tenant, key_id))
+
     def page(self, tenant: str, *, after: str = "", limit: int = 100) -> list[Key]:
         found = sorted(key_id for owner, key_id in self.keys if owner == tenant and key_id > after)
         return [self.keys[tenant, key_id] for key_id in found[:limit]]

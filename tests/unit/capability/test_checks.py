@@ -9,13 +9,13 @@ from biscuit_auth import AuthorizationError, Biscuit, BiscuitBuilder, BlockBuild
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ronkms.capability.access import Access
+from ronkms.capability.access import FACTS, Access
 from ronkms.capability.checks import compile_checks
 from ronkms.capability.datalog import authorize
 from ronkms.capability.wire_format import token_shape
 
 NOW = 1_800_000_000
-NAMES = st.sampled_from(["operation", "key", "alg", "digest"])
+NAMES = st.sampled_from(FACTS)
 TEXTS = st.sampled_from(
     ["sign", "verify", "orders-1", "orders-", "o", "", "Ed25519", "ab" * 32, "a:b/c@d=e+f"]
 )
@@ -45,6 +45,7 @@ ACCESSES = st.builds(
     key=st.none() | TEXTS,
     alg=st.none() | TEXTS,
     digest=st.none() | TEXTS,
+    client_cert=st.none() | TEXTS,
     time=st.integers(NOW - 2, NOW + 2),
 )
 PAIR = KeyPair()

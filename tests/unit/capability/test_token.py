@@ -7,6 +7,7 @@ import copy
 import hashlib
 import logging
 import pickle
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -23,7 +24,7 @@ from ronkms.capability.root_key import RootKey
 from ronkms.capability.token import UNAUTHENTICATED
 from ronkms.capability.verifier import MAX_TOKEN
 from ronkms.domain.operation import Operation
-from ronkms.errors import BadRequest, Conflict, Denied, NotFound, Unauthenticated
+from ronkms.errors import DENIED, BadRequest, Conflict, Denied, NotFound, Unauthenticated
 from tests.unit.capability.issuer import START, BindingSeal, Issuer
 
 SIGN, VERIFY, READ = Operation.SIGN, Operation.VERIFY, Operation.READ
@@ -515,3 +516,94 @@ def test_threads_share_tokens(issuer: Issuer) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(use, range(600))) == 600
+
+
+CERT, OTHER_CERT = "ab" * 32, "cd" * 32
+
+
+@pytest.mark.parametrize("place", ["minted", "attenuated", "datalog"])
+def test_bound_to_a_client_certificate(issuer: Issuer, place: str) -> None:
+    bound = (CERT,)
+    if place == "minted":
+        token = issuer.mint.mint("acme", [(SIGN, "orders-*")], 3600, bound).token
+    elif place == "attenuated":
+        token = attenuate(orders_token(issuer), Attenuation(client_certs=bound))
+    else:
+        token = append(issuer, orders_token(issuer), f'note("x"); check if client_cert("{CERT}")')
+    held = issuer.verifier.authenticate(token)
+    assert held.compiled is (place != "datalog")
+    assert held.compiled_facts() is None, "the hot path does not know certificates"
+    held.require(SIGN, key_id="orders-1", client_cert=CERT)
+    held.require(SIGN, key_id=None, client_cert=CERT)
+    held.require_unseen(SIGN, key_id="orders-1", client_cert=CERT)
+    for wrong in (OTHER_CERT, "", CERT.upper()):
+        for refuse in (held.require, held.require_unseen):
+            with pytest.raises(Denied):
+                refuse(SIGN, key_id="orders-1", client_cert=wrong)
+        with pytest.raises(Denied):
+            held.require(SIGN, key_id=None, client_cert=wrong)
+    # The certificate comes with the call and stays with it.
+    held.require(SIGN, key_id="orders-1", client_cert=CERT)
+
+
+def test_a_holder_cannot_bind_to_another_certificate_too(issuer: Issuer) -> None:
+    bound = issuer.mint.mint("acme", [(SIGN, "*")], 3600, (CERT,)).token
+    both = issuer.verifier.authenticate(attenuate(bound, Attenuation(client_certs=(OTHER_CERT,))))
+    forged = issuer.verifier.authenticate(append(issuer, bound, f'client_cert("{OTHER_CERT}")'))
+    for cert in (CERT, OTHER_CERT, ""):
+        with pytest.raises(Denied):
+            both.require(SIGN, key_id="k", client_cert=cert)
+    with pytest.raises(Denied):
+        forged.require(SIGN, key_id="k", client_cert=OTHER_CERT)
+    forged.require(SIGN, key_id="k", client_cert=CERT)
+
+
+@pytest.mark.parametrize("cert", ["", "ab", CERT.upper(), CERT + "0", "zz" * 32])
+def test_a_malformed_fingerprint_is_refused(issuer: Issuer, cert: str) -> None:
+    with pytest.raises(BadRequest, match="SHA-256"):
+        issuer.mint.mint("acme", [(SIGN, "*")], 3600, (cert,))
+    with pytest.raises(BadRequest, match="SHA-256"):
+        attenuate(orders_token(issuer), Attenuation(client_certs=(cert,)))
+
+
+@pytest.mark.parametrize("datalog", [False, True])
+def test_a_denial_names_its_cause_to_the_audit_log_alone(issuer: Issuer, datalog: bool) -> None:
+    token = attenuate(orders_token(issuer), Attenuation(operations=(SIGN,), keys=("orders-1",)))
+    token = attenuate(token, Attenuation(algs=("Ed25519",), client_certs=(CERT,)))
+    if datalog:
+        token = append(issuer, token, 'note("beyond the closed set")')
+    held = issuer.verifier.authenticate(token)
+    assert held.compiled is not datalog
+    good = {"key_id": "orders-1", "alg": "Ed25519", "client_cert": CERT}
+    held.require(SIGN, **good)
+    for op, wrong, reason in (
+        (READ, {}, "no right for read"),
+        (SIGN, {"key_id": "invoices"}, "no right for sign covers the key"),
+        (VERIFY, {}, "check 1 of block 1 failed"),
+        (SIGN, {"key_id": "orders-2"}, "check 2 of block 1 failed"),
+        (SIGN, {"alg": "ES256"}, "check 1 of block 2 failed"),
+        (SIGN, {"client_cert": OTHER_CERT}, "check 2 of block 2 failed"),
+    ):
+        with pytest.raises(Denied) as caught:
+            held.require(op, **(good | wrong))
+        assert str(caught.value) == DENIED
+        assert re.sub(r" \([a-z_, ]+\)", "", caught.value.reason) == reason
+
+
+@pytest.mark.parametrize("datalog", [False, True])
+def test_what_needs_no_algorithm_is_decided_before_the_lookup(issuer: Issuer, datalog: bool) -> None:
+    keyed = attenuate(orders_token(issuer), Attenuation(keys=("orders-1",)))
+    by_alg = attenuate(keyed, Attenuation(algs=("Ed25519",)))
+    if datalog:
+        keyed, by_alg = (append(issuer, token, 'note("x")') for token in (keyed, by_alg))
+    held = issuer.verifier.authenticate(keyed)
+    with pytest.raises(Denied):
+        held.require_unseen(SIGN, key_id="orders-2")
+    held.require_unseen(SIGN, key_id="orders-1")
+    held.require_seen(SIGN, key_id="orders-1", alg="")
+    held = issuer.verifier.authenticate(by_alg)
+    held.require_unseen(SIGN, key_id="orders-1")
+    held.require_seen(SIGN, key_id="orders-1", alg="Ed25519")
+    for alg in ("ES256", ""):
+        with pytest.raises(Denied):
+            held.require_seen(SIGN, key_id="orders-1", alg=alg)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ronkms._fastpath import CompiledToken
 from ronkms.capability import pattern
-from ronkms.capability.access import Access
+from ronkms.capability.access import FACTS, Access
 from ronkms.capability.checks import Alternatives, CompiledChecks, Query
 
 OPERATIONS = ("sign", "verify")
@@ -56,9 +57,10 @@ def test_the_decision_is_that_of_the_general_path(
     native = CompiledToken(
         b"t", b"", NOW + 10, 0.0, [(op, each.encode()) for op, each in granted], [list(c) for c in compiled]
     )
-    access = Access(OPERATIONS[operation], key, alg, digest, NOW)
+    access = Access(OPERATIONS[operation], key, alg, digest, None, NOW)
     expected = any(op == operation and pattern.matches(each, key) for op, each in granted) and all(
-        holds(access) for holds in CompiledChecks(None, tuple(compiled)).predicates
+        holds(access)
+        for holds in CompiledChecks(None, tuple(compiled), tuple(range(len(compiled)))).predicates
     )
     assert native.decide(operation, key.encode(), alg.encode(), digest.encode(), NOW) is expected
 
@@ -72,3 +74,11 @@ def test_patterns_match_as_globs(granted: str, key: str) -> None:
 
 def test_no_right_is_no_grant() -> None:
     assert CompiledToken(b"t", b"", NOW, 0.0, [], []).decide(0, b"a", b"", b"", NOW) is False
+
+
+@pytest.mark.parametrize("fact", [-1, len(FACTS) - 1, len(FACTS), 1 << 20])
+def test_a_fact_that_is_not_stated_here_is_refused(fact: int) -> None:
+    """A client certificate is the last of the facts; the engine states none."""
+    assert FACTS[-1] == "client_cert"
+    with pytest.raises(ValueError, match="which no request states here"):
+        CompiledToken(b"t", b"", NOW + 10, 0.0, [(0, b"*")], [[("member", fact, frozenset({"x"}))]])
