@@ -44,6 +44,7 @@ def long_tests(path: str) -> Part:
 PARTS = {
     "kill and restart, 200 rounds": long_tests("tests/e2e/test_kill_restart.py"),
     "coherence, 1,000 rounds": long_tests("tests/e2e/test_coherence.py"),
+    "authorization fuzz, 10,000 tokens": long_tests("tests/unit/capability/test_authorization_fuzz.py"),
     "requests generated from the OpenAPI document": long_tests("tests/e2e/test_schemathesis.py"),
     "arena, workers killed for 60 s": long_tests("tests/integration/test_arena_kill.py"),
     "random histories, 10 minutes": Part(
