@@ -19,8 +19,12 @@ from ronkms_native import Arena, AuditDamaged, AuditLog, AuditWriteError, Custod
 from ronkms.api.app import create_wsgi
 from ronkms.api.entry import Entry
 from ronkms.api.openapi_documents import served_documents
+from ronkms.audit.checkpointer import Checkpointer
 from ronkms.audit.log import AuditLogTrail
+from ronkms.audit.log_keys import LogSigner
+from ronkms.audit.recheck import LogRecheck
 from ronkms.audit.summary import RefusalSummary
+from ronkms.audit.tree_state import check_log
 from ronkms.backends.protocol import Backend
 from ronkms.backends.registry import FACTORIES, open_backend
 from ronkms.bus.local import LocalBus
@@ -30,6 +34,8 @@ from ronkms.config.data_directory import prepare_data_directory
 from ronkms.config.settings import Settings
 from ronkms.domain.measure import (
     ALGS,
+    AUDIT_CHECKPOINT,
+    AUDIT_RECEIPT,
     CAPABILITY,
     COUNTER_INDEX,
     COUNTERS,
@@ -165,6 +171,24 @@ class Application:
         """Destroys what is past its window."""
         self.service.destroy_due(int(time.time()))
 
+    def checkpointer(self) -> Checkpointer:
+        """Of the audit log; for the admin process, once, after the fork. Raises IntegrityError, OSError."""
+        directory = self.settings.data_path / "audit"
+        return Checkpointer(
+            directory,
+            log=self.audit.native,
+            signer=LogSigner(directory, self.custody),
+            wanted=partial(self.arena.generation, AUDIT_RECEIPT),
+            announce=partial(self.arena.bump, AUDIT_CHECKPOINT),
+            count_failure=self._counter("kms_audit_integrity_failed_total"),
+        )
+
+    def audit_recheck(self) -> LogRecheck:
+        """Of the audit log; for the admin process, behind its checkpointer."""
+        return LogRecheck(
+            self.settings.data_path / "audit", self._counter("kms_audit_integrity_failed_total")
+        )
+
     def publish(self, event: str, fields: Mapping[str, str | int]) -> None:
         """An event of the server itself."""
         self.bus.publish(event, fields)
@@ -188,6 +212,11 @@ def _open_audit_log(settings: Settings, arena: Arena, directory: Path) -> AuditL
         ) from None
     except AuditWriteError as error:
         raise StartError(f"audit: {error}") from None
+    try:
+        check_log(directory, *log.head)
+    except IntegrityError as error:
+        arena.count(COUNTER_INDEX["kms_audit_integrity_failed_total"])
+        raise IntegrityError(f"{error}; keep the directory as evidence, see ronctl audit verify") from None
     if log.recovered_bytes:
         _log.warning("audit_tail_quarantined", bytes=log.recovered_bytes, directory=str(directory))
     return log

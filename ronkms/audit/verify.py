@@ -2,20 +2,25 @@
 
 Found are: a changed, missing, doubled or reordered record, a missing segment, a cut in the middle. A log
 that was cut at its end or written anew as a whole is consistent in itself; that shows against an anchor that
-was kept elsewhere (``ronctl audit head``). The code here shares nothing with the code that writes the log.
+was kept elsewhere (``ronctl audit head``), and against signed checkpoints. The code here
+shares nothing with the code that writes the log.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from ronkms.audit.finding import Finding
+from ronkms.audit.merkle import leaf_hash
+from ronkms.audit.note import NoteKey
 from ronkms.audit.segments import Segment, lines_of, list_segments, list_torn
+from ronkms.audit.verify_checkpoints import CheckpointProof, KeptNote
 
 MAX_PROBLEMS: Final = 20
 _ORIGIN: Final = "0" * 64
@@ -32,16 +37,6 @@ class Anchor(NamedTuple):
     leaf: str
 
 
-class Finding(NamedTuple):
-    """Something wrong, or worth a look, and where."""
-
-    where: str
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.what}"
-
-
 class Report(msgspec.Struct):
     """What a verification found. The log is good if there is no problem."""
 
@@ -50,6 +45,8 @@ class Report(msgspec.Struct):
     records: int = 0
     """How many records the log has, archived ones included."""
     segments: int = 0
+    checkpoints: int = 0
+    """How many signed checkpoints the records were proven against."""
     leaf: str = _ORIGIN
     """Leaf hash of the last record in the unbroken part."""
     first_time: str = ""
@@ -63,17 +60,26 @@ class Report(msgspec.Struct):
         return not self.problems
 
 
-def verify_directory(directory: Path, *, anchor: Anchor | None = None, archived: bool = False) -> Report:
-    """Verifies every record of every segment. Raises OSError.
+def verify_directory(
+    directory: Path,
+    *,
+    anchor: Anchor | None = None,
+    archived: bool = False,
+    keys: Sequence[NoteKey] = (),
+    kept: Sequence[KeptNote] = (),
+) -> Report:
+    """Verifies every record of every segment, and every checkpoint. Raises OSError.
 
     ``archived``: the segments before the first one here were moved away by intent, so that one's own link
-    is where the chain begins."""
-    return _Verification(anchor, archived=archived).run(directory)
+    is where the chain begins. ``keys``: of the checkpoints; the directory's own without any. ``kept``:
+    checkpoints that were kept elsewhere."""
+    return _Verification(anchor, CheckpointProof(directory, keys, kept), archived=archived).run(directory)
 
 
 class _Verification:
-    def __init__(self, anchor: Anchor | None, *, archived: bool) -> None:
+    def __init__(self, anchor: Anchor | None, checkpoints: CheckpointProof, *, archived: bool) -> None:
         self._anchor = anchor
+        self._checkpoints = checkpoints
         self._archived = archived
         self._report = Report()
         self._time: datetime | None = None
@@ -98,6 +104,11 @@ class _Verification:
         if self._anchor is not None and report.good and report.records < self._anchor.records:
             what = f"ends after {report.records} records, the anchor knows {self._anchor.records}"
             report.problems.append(Finding(str(directory), what + ": cut off or rolled back"))
+        proof = self._checkpoints
+        proof.finish()
+        report.problems += proof.problems
+        report.warnings += proof.warnings
+        report.checkpoints = proof.proven
         return report
 
     def _follow(self, segment: Segment, *, last: bool) -> bool:
@@ -128,12 +139,15 @@ class _Verification:
         seq, prev = int(link[1]), link[2].decode()
         if self._archived and not report.first_time:
             report.first_record, report.records, report.leaf = seq, seq, prev
+            self._checkpoints.skip_archived(seq)
         if seq != report.records:
             return f"has number {seq} where {report.records} is due: removed, doubled or reordered"
         if prev != report.leaf:
             return "does not continue the chain: this record or the one before was changed"
         report.records += 1
-        report.leaf = hashlib.sha256(b"\x00" + line).hexdigest()
+        leaf = leaf_hash(line)
+        report.leaf = leaf.hex()
+        self._checkpoints.add(leaf)
         self._look_at_time(where, link[3].decode())
         anchor = self._anchor
         if anchor is not None and report.records == anchor.records and report.leaf != anchor.leaf:

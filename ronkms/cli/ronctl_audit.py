@@ -7,13 +7,25 @@ from pathlib import Path
 from typing import Final
 
 import click
+import msgspec
 
+from ronkms.audit.checkpoint_files import CheckpointFiles
+from ronkms.audit.log_keys import read_log_keys
+from ronkms.audit.note import NoteKey
+from ronkms.audit.proof import (
+    ConsistencyProof,
+    InclusionProof,
+    prove_consistency,
+    prove_inclusion,
+    verify_proof,
+)
 from ronkms.audit.verify import Anchor, verify_directory
+from ronkms.audit.verify_checkpoints import KeptNote
 from ronkms.cli.ronctl_admin import ask
 from ronkms.cli.ronctl_audit_export import export
 from ronkms.cli.ronctl_target import Target, pass_target
-from ronkms.errors import IntegrityError
-from ronkms.server.admin_messages import AuditHead
+from ronkms.errors import IntegrityError, NotFound
+from ronkms.server.admin_messages import AuditHead, AuditKeys
 
 _ANCHOR: Final = re.compile(r"([0-9]{1,18}):([0-9a-f]{64})")
 
@@ -24,6 +36,18 @@ def anchor_type(value: str) -> Anchor:
     if found is None:
         raise click.BadParameter("must be RECORDS:HASH, as ronctl audit head prints it")
     return Anchor(int(found[1]), found[2])
+
+
+def key_type(value: str) -> NoteKey:
+    """A verifier key. Raises click.BadParameter."""
+    try:
+        return NoteKey.parse(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+_FILE: Final = click.Path(path_type=Path, exists=True, dir_okay=False)
+_DIRECTORY: Final = click.argument("directory", type=click.Path(path_type=Path), required=False)
 
 
 @click.group()
@@ -43,14 +67,42 @@ audit.add_command(export)
     help="A head noted earlier: shows a cut end and a log written anew.",
 )
 @click.option("--archived", is_flag=True, help="Segments before the first one here were archived by intent.")
+@click.option(
+    "--key",
+    "keys",
+    type=key_type,
+    metavar="VKEY",
+    multiple=True,
+    help="A public key of the log, as ronctl audit keys prints it; kept elsewhere, it proves who signed.",
+)
+@click.option(
+    "--checkpoint",
+    "checkpoints",
+    type=_FILE,
+    multiple=True,
+    help="A checkpoint kept elsewhere: shows a roll-back and a fork.",
+)
+@click.option("--proof", type=_FILE, help="Verifies this proof or receipt instead of a log.")
 @pass_target
-def verify(target: Target, directory: Path | None, anchor: Anchor | None, archived: bool) -> None:
+def verify(
+    target: Target,
+    directory: Path | None,
+    anchor: Anchor | None,
+    archived: bool,
+    keys: tuple[NoteKey, ...],
+    checkpoints: tuple[Path, ...],
+    proof: Path | None,
+) -> None:
     """Verifies every record in DIRECTORY (the data directory's audit log by default). Offline.
 
-    Exit status 3 if a record was changed, removed or reordered.
+    Exit status 3 if a record was changed, removed or reordered, or a checkpoint does not hold.
     """
     place = directory or target.data_directory / "audit"
-    report = verify_directory(place, anchor=anchor, archived=archived)
+    if proof is not None:
+        click.echo(f"good: {verify_proof(proof.read_bytes(), keys or _own_keys(place))}")
+        return
+    kept = [KeptNote(str(path), path.read_text(encoding="utf-8")) for path in checkpoints]
+    report = verify_directory(place, anchor=anchor, archived=archived, keys=keys, kept=kept)
     for warning in report.warnings:
         click.echo(f"note: {warning}", err=True)
     for problem in report.problems:
@@ -60,6 +112,8 @@ def verify(target: Target, directory: Path | None, anchor: Anchor | None, archiv
     span = f", {report.first_time} to {report.last_time}" if report.records else ""
     count = report.records - report.first_record
     click.echo(f"good: {count} records from number {report.first_record} in {report.segments} segments{span}")
+    if report.checkpoints:
+        click.echo(f"good: {report.checkpoints} checkpoints")
     click.echo(f"head {report.records}:{report.leaf}")
 
 
@@ -69,3 +123,63 @@ def head(target: Target) -> None:
     """Prints the log's end as RECORDS:HASH. Keep it outside the machine, for verify --anchor."""
     found = ask(target.data_directory, "audit.head", AuditHead)
     click.echo(f"{found.records}:{found.leaf}")
+
+
+@audit.command()
+@_DIRECTORY
+@pass_target
+def keys(target: Target, directory: Path | None) -> None:
+    """Prints the public keys of the log, retired ones included, one a line. Give them to the auditor."""
+    for key in _keys_of(directory or target.data_directory / "audit"):
+        click.echo(key.encoded())
+
+
+@audit.command("rotate-keys")
+@pass_target
+def rotate_keys(target: Target) -> None:
+    """Makes new keys for checkpoints and prints them."""
+    for key in ask(target.data_directory, "audit.rotate", AuditKeys).keys:
+        click.echo(key)
+
+
+@audit.command()
+@_DIRECTORY
+@pass_target
+def checkpoint(target: Target, directory: Path | None) -> None:
+    """Prints the newest checkpoint. Keep it outside the machine, for verify --checkpoint."""
+    place = directory or target.data_directory / "audit"
+    click.echo(CheckpointFiles(place).latest(), nl=False)
+
+
+@audit.command()
+@click.argument("record", type=click.IntRange(min=0), required=False)
+@click.option("--from", "old", type=click.IntRange(min=0), metavar="SIZE", help="With --to: consistency.")
+@click.option("--to", "size", type=click.IntRange(min=0), metavar="SIZE")
+@click.option("--directory", type=click.Path(path_type=Path), help="Of the log.")
+@pass_target
+def prove(
+    target: Target, record: int | None, old: int | None, size: int | None, directory: Path | None
+) -> None:
+    """Prints the proof that RECORD (a number) is in the log, or that one size continues another. Offline."""
+    place = directory or target.data_directory / "audit"
+    proof: InclusionProof | ConsistencyProof
+    if record is not None and old is None and size is None:
+        proof = prove_inclusion(place, record)
+    elif record is None and old is not None and size is not None:
+        proof = prove_consistency(place, old, size)
+    else:
+        raise click.UsageError("give RECORD, or --from and --to")
+    click.echo(msgspec.json.encode(proof))
+
+
+def _own_keys(directory: Path) -> tuple[NoteKey, ...]:
+    found = _keys_of(directory)
+    click.echo("note: the keys are the directory's own: this proves no identity; give --key", err=True)
+    return found
+
+
+def _keys_of(directory: Path) -> tuple[NoteKey, ...]:
+    found = read_log_keys(directory)
+    if found is None:
+        raise NotFound(f"{directory} has no keys yet; the server makes them at its first start")
+    return found.note_keys()

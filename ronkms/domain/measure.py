@@ -68,10 +68,14 @@ COUNTER_INDEX: Final = {name: position for position, name in enumerate(COUNTERS)
 GAUGES: Final = ("kms_attestation_ready", "kms_clock_skew_seconds", "kms_workers")
 GAUGE_INDEX: Final = {name: position for position, name in enumerate(GAUGES)}
 
-GENERATIONS: Final = ("keyring", "capability", "policy")
+GENERATIONS: Final = ("keyring", "capability", "policy", "audit checkpoint", "audit receipt")
 KEYRING: Final = 0
 CAPABILITY: Final = 1
 POLICY: Final = 2
+AUDIT_CHECKPOINT: Final = 3
+"""Moved by each checkpoint of the audit log."""
+AUDIT_RECEIPT: Final = 4
+"""Moved by who waits for a checkpoint."""
 
 
 def http_counter(status: int) -> int:

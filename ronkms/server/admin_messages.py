@@ -158,3 +158,9 @@ class AuditHead(msgspec.Struct, frozen=True):
 
     records: int
     leaf: str
+
+
+class AuditKeys(msgspec.Struct, frozen=True):
+    """Verifier keys of the audit log that sign from now on (docs/formats/checkpoint.md)."""
+
+    keys: list[str]

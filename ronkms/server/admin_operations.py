@@ -24,28 +24,9 @@ from ronkms.config.settings import Settings
 from ronkms.domain.operation import Operation, Outcome
 from ronkms.errors import BadRequest, KmsError, NotFound, RequestError
 from ronkms.server import admin_messages as messages
+from ronkms.server.admin_audit import AuditAdmin, AuditTrailWithHead
 
 MAX_LISTED: Final = 500
-
-
-class AuditTrailWithHead(Protocol):
-    """``ronkms.audit.log.AuditLogTrail``."""
-
-    @property
-    def head(self) -> tuple[int, str]: ...
-
-    def record(
-        self,
-        *,
-        op: Operation,
-        outcome: Outcome,
-        tenant: str,
-        token_id: str,
-        corr_id: str,
-        code: str = "",
-        detail: str = "",
-        phase: str = "",
-    ) -> int: ...
 
 
 class AdminContext(Protocol):
@@ -73,12 +54,13 @@ class _Operation(NamedTuple):
 class AdminOperations:
     """Runs one request at a time for a peer whose identity is known."""
 
-    def __init__(self, context: AdminContext, mint: CapabilityMint) -> None:
+    def __init__(self, context: AdminContext, mint: CapabilityMint, audit: AuditAdmin) -> None:
         self._context = context
         self._mint = mint
         self._operations = {
             "status": _Operation(messages.NoArguments, self._status, audited=False),
-            "audit.head": _Operation(messages.NoArguments, self._audit_head, audited=False),
+            "audit.head": _Operation(messages.NoArguments, audit.head, audited=False),
+            "audit.rotate": _Operation(messages.NoArguments, audit.rotate, changes=True),
             "config.get": _Operation(messages.NoArguments, self._config),
             "cap.mint": _Operation(messages.MintArguments, self._mint_token, changes=True),
             "cap.revoke": _Operation(messages.RevokeArguments, self._revoke, changes=True),
@@ -125,9 +107,6 @@ class AdminOperations:
             missing=self._context.missing(),
             capability_root=self._context.capability_registry.state.newest,
         )
-
-    def _audit_head(self, _: messages.NoArguments) -> messages.AuditHead:
-        return messages.AuditHead(*self._context.audit.head)
 
     def _config(self, _: messages.NoArguments) -> messages.ConfigText:
         return messages.ConfigText(render_toml(self._context.settings))
@@ -188,6 +167,8 @@ class _Record:
         detail = f"{self._op} {msgspec.json.encode(arguments).decode()}"
         if isinstance(result, messages.MintedToken):
             detail = f"{self._op} token_id={result.token_id} {detail.partition(' ')[2]}"
+        elif isinstance(result, messages.AuditKeys):
+            detail = f"{self._op} ids={','.join(key.split('+')[1] for key in result.keys)}"
         self._audit.record(
             op=Operation.ADMIN,
             outcome=outcome,

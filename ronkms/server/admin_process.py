@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ronkms.server.readiness import Readiness
 
 READINESS_SECONDS: Final = 0.1
+RECHECK_SECONDS: Final = 1.0
 DESTROY_SECONDS: Final = 5.0
 SUMMARY_SECONDS: Final = 10.0
 CLOCK_SECONDS: Final = 5.0
@@ -51,14 +52,19 @@ class AdminProcess:
 
         _catch_signals()
         application = self._application
-        readiness = Readiness(application.missing, self._board, on_change=self._tell)
+        checkpointer = application.checkpointer()
+        readiness = Readiness(
+            lambda: application.missing() + checkpointer.missing(), self._board, on_change=self._tell
+        )
         server = self._http(readiness)
-        AdminSocket(application).serve_in_thread()
+        checkpointer.start()
+        AdminSocket(application, checkpointer).serve_in_thread()
         chores = Chores(self._chores(readiness))
         chores.start()
         server.run()
         chores.stop()
         self._summarize()
+        checkpointer.stop()
 
     def _http(self, readiness: Readiness) -> BaseWSGIServer | MultiSocketServer:
         from waitress.server import create_server
@@ -98,6 +104,7 @@ class AdminProcess:
             Chore("cache sweep", ttl_seconds / 4, application.arena.cache_sweep),
             Chore("destruction", DESTROY_SECONDS, application.destroy_due),
             Chore("audit summary", SUMMARY_SECONDS, self._summarize),
+            Chore("audit recheck", RECHECK_SECONDS, application.audit_recheck().turn),
             Chore("clock", CLOCK_SECONDS, self._watch_clock),
         ]
 

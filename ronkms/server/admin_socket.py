@@ -24,6 +24,7 @@ from ronkms.capability.admin_token import write_admin_token
 from ronkms.capability.mint import CapabilityMint
 from ronkms.capability.root_key import SecretSeal
 from ronkms.errors import BadRequest, Denied, KmsError, StartError
+from ronkms.server.admin_audit import AuditAdmin, LogKeyRotation
 from ronkms.server.admin_messages import (
     MAX_LINE,
     SOCKET,
@@ -56,7 +57,7 @@ class SealedContext(AdminContext, Protocol):
 class AdminSocket:
     """To be made in the admin process, after the fork."""
 
-    def __init__(self, application: SealedContext) -> None:
+    def __init__(self, application: SealedContext, log_keys: LogKeyRotation) -> None:
         settings = application.settings
         self._path = settings.data_path / SOCKET
         self._mint = CapabilityMint(
@@ -65,7 +66,7 @@ class AdminSocket:
             max_ttl_seconds=settings.cap_ttl_max_seconds,
         )
         self._dev_directory = settings.data_path if settings.dev else None
-        self._operations = AdminOperations(application, self._mint)
+        self._operations = AdminOperations(application, self._mint, AuditAdmin(application.audit, log_keys))
         self._one_at_a_time = Lock()
         self._places = Semaphore(_CONNECTIONS)
         self._users = {0, os.geteuid()}

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from ronkms.audit.note import NoteKey
 from ronkms.cli.ronctl_admin import ask
 from ronkms.config.settings import Settings
 from ronkms.domain.operation import DURABLE, Operation, Outcome
@@ -50,6 +51,13 @@ class Sweeper:
         return 7 if all_entries else 3
 
 
+class FixedKeys:
+    """The keys of an audit log."""
+
+    def rotate_keys(self) -> tuple[NoteKey, ...]:
+        return (NoteKey("log", 1, bytes(32)),)
+
+
 class Context:
     """An application in memory."""
 
@@ -67,7 +75,7 @@ class Context:
 @pytest.fixture
 def context(tmp_path: Path) -> Context:
     made = Context(tmp_path)
-    AdminSocket(made).serve_in_thread()  # type: ignore[arg-type]
+    AdminSocket(made, FixedKeys()).serve_in_thread()  # type: ignore[arg-type]
     return made
 
 
@@ -210,7 +218,7 @@ def test_other_users_are_refused(context: Context, tmp_path: Path, monkeypatch: 
 def test_the_kernel_tells_other_users_apart() -> None:
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
-        AdminSocket(Context(directory)).serve_in_thread()  # type: ignore[arg-type]
+        AdminSocket(Context(directory), FixedKeys()).serve_in_thread()  # type: ignore[arg-type]
         directory.chmod(0o755)
         program = (
             "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]);"
@@ -239,7 +247,7 @@ def test_many_connections_and_silent_ones(context: Context, tmp_path: Path) -> N
 def test_a_path_longer_than_an_address(tmp_path: Path) -> None:
     deep = tmp_path / ("d" * 90) / ("e" * 90)
     deep.mkdir(parents=True)
-    AdminSocket(Context(deep)).serve_in_thread()  # type: ignore[arg-type]
+    AdminSocket(Context(deep), FixedKeys()).serve_in_thread()  # type: ignore[arg-type]
     assert ask(deep, "status", messages.Status).pid
     assert (deep / "admin.sock").stat().st_mode & 0o777 == 0o600
 
@@ -249,13 +257,21 @@ def test_a_socket_left_behind_is_replaced(tmp_path: Path) -> None:
         dead.bind(str(tmp_path / "admin.sock"))
     with pytest.raises(Unavailable, match="no server runs"):
         ask(tmp_path, "status", messages.Status)
-    AdminSocket(Context(tmp_path)).serve_in_thread()  # type: ignore[arg-type]
+    AdminSocket(Context(tmp_path), FixedKeys()).serve_in_thread()  # type: ignore[arg-type]
     assert ask(tmp_path, "status", messages.Status).pid
 
 
 def test_dev_writes_a_private_token(tmp_path: Path) -> None:
     (tmp_path / "capability").mkdir()
-    AdminSocket(Context(tmp_path, seal="dev")).serve_in_thread()  # type: ignore[arg-type]
+    AdminSocket(Context(tmp_path, seal="dev"), FixedKeys()).serve_in_thread()  # type: ignore[arg-type]
     file = tmp_path / "capability" / "admin.token"
     assert file.stat().st_mode & 0o777 == 0o600
     assert file.read_text().endswith("\n")
+
+
+def test_rotated_audit_keys_are_recorded_by_their_ids(context: Context) -> None:
+    key = NoteKey("log", 1, bytes(32))
+    answer = say(context, b'{"v":1,"op":"audit.rotate"}\n')
+    assert answer["result"] == {"keys": [key.encoded()]}
+    last = context.audit.records[-1]
+    assert (last["phase"], last["detail"]) == ("outcome", f"audit.rotate ids={key.id.hex()}")

@@ -1,0 +1,157 @@
+"""Reads a log from some record on, checks each record's number and link, and hashes it.
+
+No record is parsed: the chain fields stand first in a line, in one spelling (docs/formats/audit.md).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Final
+
+from ronkms.audit.merkle import leaf_hash
+from ronkms.audit.segments import MAX_LINE, list_segments
+from ronkms.errors import IntegrityError
+
+_CHUNK: Final = MAX_LINE + 256
+"""Bytes of a read: one line of any length fits."""
+_SEQ: Final = re.compile(rb'\{"seq":(0|[1-9][0-9]{0,18}),"prev":"([0-9a-f]{64})"')
+_ORIGIN: Final = bytes(32)
+
+
+class LogFollower:
+    """``record`` is the number of the next record, ``leaf`` the leaf hash of the one before."""
+
+    def __init__(self, directory: Path, record: int = 0, leaf: bytes = _ORIGIN) -> None:
+        """Raises IntegrityError: the segments do not go back to ``record``; OSError."""
+        self._directory = directory
+        self.record = record
+        self.leaf = leaf
+        self._segment, self._offset = _find(directory, record)
+
+    @property
+    def segment(self) -> str:
+        """Name of the segment that is read now."""
+        return f"audit-{self._segment:08}.jsonl"
+
+    def read(self, end: int) -> list[bytes]:
+        """Leaf hashes of the next records before number ``end``, at most those of one read.
+
+        Empty when there is nothing more to read. Raises IntegrityError with the place, OSError."""
+        while self.record < end:
+            following = self._path(self._segment + 1).exists()
+            data = self._read()
+            if data:
+                return self._take(data, end)
+            if not following:
+                if len(list_segments(self._directory)) and not self._path(self._segment).exists():
+                    raise IntegrityError(f"{self.segment} is missing")
+                return []
+            if self._read(raw=True):
+                raise IntegrityError(f"{self.segment} ends within a record, at byte {self._offset}")
+            self._segment += 1
+            self._offset = 0
+        return []
+
+    def _take(self, data: bytes, end: int) -> list[bytes]:
+        leaves = []
+        record, leaf = self.record, self.leaf
+        for line in data[:-1].split(b"\n"):
+            if record == end:
+                break
+            if not line.startswith(b'{"seq":%d,"prev":"%s",' % (record, leaf.hex().encode())):
+                raise IntegrityError(
+                    f"{self.segment} at byte {self._offset}: record {record} is due here, and does not"
+                    " continue the chain: it or the one before was changed, removed or reordered"
+                )
+            leaf = leaf_hash(line)
+            leaves.append(leaf)
+            record += 1
+            self._offset += len(line) + 1
+        self.record, self.leaf = record, leaf
+        return leaves
+
+    def _read(self, *, raw: bool = False) -> bytes:
+        """Whole lines from here on; with ``raw`` whatever is there."""
+        try:
+            descriptor = os.open(self._path(self._segment), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return b""
+        try:
+            data = os.pread(descriptor, _CHUNK, self._offset)
+        finally:
+            os.close(descriptor)
+        return data if raw else data[: data.rfind(b"\n") + 1]
+
+    def _path(self, number: int) -> Path:
+        return self._directory / f"audit-{number:08}.jsonl"
+
+
+def first_record(directory: Path) -> tuple[int, bytes]:
+    """(number of the first record here, leaf hash of the one before it): later than 0 if segments were
+    archived. Raises IntegrityError, OSError."""
+    for segment in list_segments(directory):
+        found = _head(segment.path)
+        if found is not None:
+            return found
+        break
+    return 0, _ORIGIN
+
+
+def line_of(directory: Path, record: int) -> bytes:
+    """The line of a record without its newline. Raises IntegrityError: not here; OSError."""
+    number, offset = _find(directory, record)
+    with (directory / f"audit-{number:08}.jsonl").open("rb") as file:
+        file.seek(offset)
+        line = file.readline(MAX_LINE + 1)
+    found = _SEQ.match(line)
+    if found is None or int(found[1]) != record or not line.endswith(b"\n"):
+        raise IntegrityError(f"record {record} is not in the log")
+    return line[:-1]
+
+
+def _head(path: Path) -> tuple[int, bytes] | None:
+    with path.open("rb") as file:
+        start = file.read(160)
+    if not start:
+        return None
+    found = _SEQ.match(start)
+    if found is None:
+        raise IntegrityError(f"{path.name} does not begin with an audit record")
+    return int(found[1]), bytes.fromhex(found[2].decode())
+
+
+def _find(directory: Path, record: int) -> tuple[int, int]:
+    """(segment, byte) where ``record`` stands, or will."""
+    segments = list_segments(directory)
+    if not segments:
+        return 1, 0
+    for segment in reversed(segments):
+        head = _head(segment.path)
+        if head is None or head[0] > record:
+            continue
+        return segment.number, _skip(segment.path, record - head[0])
+    if record == 0 and segments[0].number == 1 and _head(segments[0].path) is None:
+        return 1, 0
+    raise IntegrityError(f"record {record} is before the first segment here: bring the archived ones back")
+
+
+def _skip(path: Path, lines: int) -> int:
+    """Offset behind ``lines`` lines; the end of the file if there are fewer."""
+    offset = 0
+    with path.open("rb") as file:
+        while lines:
+            chunk = file.read(_CHUNK)
+            count = chunk.count(b"\n")
+            if not chunk or count < lines:
+                lines -= count
+                offset += len(chunk)
+                if not chunk:
+                    return offset
+                continue
+            at = 0
+            for _ in range(lines):
+                at = chunk.index(b"\n", at) + 1
+            return offset + at
+    return offset

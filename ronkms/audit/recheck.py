@@ -1,0 +1,69 @@
+"""Reads the recorded log again and again, a slice at a time, and compares it with the tree.
+
+So a change of old records under a running server is found, and counted, before the next start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from ronkms.audit.follower import LogFollower, first_record
+from ronkms.audit.tree_state import tree_reader
+from ronkms.errors import IntegrityError
+
+_log = structlog.get_logger()
+
+
+class LogRecheck:
+    """``count_failure`` is called once for each fault that was not known."""
+
+    def __init__(self, directory: Path, count_failure: Callable[[], object]) -> None:
+        self._directory = directory
+        self._count_failure = count_failure
+        self._tree = tree_reader(directory)
+        self._follower: LogFollower | None = None
+        self._known: set[str] = set()
+
+    @property
+    def faults(self) -> frozenset[str]:
+        """What was found so far."""
+        return frozenset(self._known)
+
+    def turn(self) -> None:
+        """Checks the next megabyte, or begins anew behind the last. Raises OSError."""
+        try:
+            self._slice()
+        except IntegrityError as error:
+            self._follower = None
+            fault = str(error)
+            if fault not in self._known:
+                self._known.add(fault)
+                self._count_failure()
+                _log.error("audit_integrity_failed", error=fault, advice="keep the directory as evidence")
+
+    def _slice(self) -> None:
+        size = self._tree.leaves()
+        if self._follower is None:
+            if not size:
+                return
+            record, leaf = first_record(self._directory)
+            if record and leaf != self._tree.node(0, record - 1):
+                raise IntegrityError(f"record {record} does not follow on the archived ones")
+            self._follower = LogFollower(self._directory, record, leaf)
+        follower = self._follower
+        start = follower.record
+        leaves = follower.read(size)
+        for position, (found, due) in enumerate(
+            zip(leaves, self._tree.nodes(0, start, len(leaves)), strict=True), start=start
+        ):
+            if found != due:
+                raise IntegrityError(
+                    f"record {position} in {follower.segment} was changed after it was written"
+                )
+        if not leaves:
+            if start < size:
+                raise IntegrityError(f"the log ends with record {start - 1}; {size} were recorded")
+            self._follower = None
