@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import signal
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -15,7 +19,10 @@ from ronkms.capability.state import Revoked, RootAdded
 from ronkms.errors import IntegrityError
 from tests.fakes.custody import FakeCustody
 from tests.fakes.generation import SharedGeneration
+from tests.integration.raw_http import RawConnection
 from tests.server_process import ServerProcess
+
+SIGN = json.dumps({"key_id": "k", "message": ""}).encode()
 
 
 def statuses(server: ServerProcess, token: str, count: int) -> set[int]:
@@ -31,6 +38,78 @@ def test_revocation_is_seen_by_every_worker_at_once(tmp_path: Path) -> None:
             assert statuses(server, token, 24) == {200}
             server.ronctl("cap", "revoke", token)
             assert statuses(server, token, 24) == {401}
+
+
+def test_a_revocation_holds_from_its_return_in_every_warm_worker(tmp_path: Path) -> None:
+    """Clients sign with one token over connections to all four workers, whose engines know token and key. No
+    request that is sent after ``ronctl cap revoke`` has returned is answered but with 401."""
+    with ServerProcess(tmp_path / "data", {"KMS_WORKERS": "4", "KMS_THREADS": "4"}) as server:
+        create = {"key_id": "k", "alg": "Ed25519", "usage": "sign"}
+        authorization = {"Authorization": f"Bearer {server.token}"}
+        made = httpx.post(f"{server.api_url}/v1/kms/keys", json=create, headers=authorization)
+        assert made.status_code == 201
+        for by_block in (False, True):
+            parent = server.mint(op=["sign"])
+            token = server.ronctl("cap", "attenuate", parent, "--key", "k").stdout.strip()
+            revoked = token if by_block else parent
+            clients = connections_to_all_workers(server, token)
+            returned = threading.Event()
+            with ThreadPoolExecutor(len(clients)) as pool:
+                runs = [pool.submit(sign_until, client, token, returned) for client in clients]
+                time.sleep(0.3)
+                try:
+                    server.ronctl("cap", "revoke", revoked)
+                finally:
+                    returned.set()
+                for run in runs:
+                    before, after = run.result()
+                    assert 200 in before, "it was in use when it was revoked"
+                    assert set(before) <= {200, 401}
+                    assert after == [401] * 5
+            for client in clients:
+                client.close()
+
+
+def sign_until(client: RawConnection, token: str, returned: threading.Event) -> tuple[list[int], list[int]]:
+    """Statuses of requests that were begun before and after the revocation returned."""
+    before = []
+    while not returned.is_set():
+        before.append(client.request("POST", "/v1/kms/sign", token, SIGN).status)
+    return before, [client.request("POST", "/v1/kms/sign", token, SIGN).status for _ in range(5)]
+
+
+def connections_to_all_workers(server: ServerProcess, token: str) -> list[RawConnection]:
+    """At least one for each worker, warm: each has signed often enough to teach its worker token and key."""
+
+    def warm(client: RawConnection) -> None:
+        for _ in range(4):
+            assert client.request("POST", "/v1/kms/sign", token, SIGN).status == 200
+
+    kept: dict[int, RawConnection] = {}
+    for _ in range(20):
+        # Many at once, so that no worker is idle enough to take them all.
+        clients = [RawConnection(server.api_url) for _ in range(16)]
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(warm, [*kept.values(), *clients]))
+        for client in clients:
+            if kept.setdefault(owner_of(server, client), client) is not client:
+                client.close()
+        if len(kept) == 4:
+            return list(kept.values())
+    raise AssertionError(f"connections went to {len(kept)} workers only")
+
+
+def owner_of(server: ServerProcess, client: RawConnection) -> int:
+    """The worker that holds the other end of a connection."""
+    port = f":{client.sock.getsockname()[1]:04X}"
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    inode = next(row[9] for row in rows if row[2].endswith(port))
+    for pid in server.children():
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                if str(link.readlink()) == f"socket:[{inode}]":
+                    return pid
+    raise AssertionError("no worker has the connection")
 
 
 def test_revocations_and_roots_survive_kill_and_restart(tmp_path: Path) -> None:
