@@ -22,6 +22,7 @@ from ronkms.api.openapi_documents import served_documents
 from ronkms.audit.checkpointer import Checkpointer
 from ronkms.audit.log import AuditLogTrail
 from ronkms.audit.log_keys import LogSigner
+from ronkms.audit.receipt import CheckpointReceipts
 from ronkms.audit.recheck import LogRecheck
 from ronkms.audit.summary import RefusalSummary
 from ronkms.audit.tree_state import check_log
@@ -112,6 +113,12 @@ class Application:
             backends=self.backends,
             capabilities=self.capabilities,
             audit=self.audit,
+            receipts=CheckpointReceipts(
+                directory / "audit",
+                self.audit.native,
+                ask=partial(self.arena.bump, AUDIT_RECEIPT),
+                published=partial(self.arena.generation, AUDIT_CHECKPOINT),
+            ),
             bus=self.bus,
             policy=self._pq_policy,
             default_backend=settings.backend,

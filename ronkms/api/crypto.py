@@ -27,6 +27,7 @@ from ronkms.domain.jwk import public_from_jwk
 from ronkms.errors import BadRequest, KmsError
 from ronkms.service.call import Call
 from ronkms.service.crypto_input import CryptoInput
+from ronkms.service.results import Signature
 from ronkms.service.sign import Prepared
 from ronkms.service.verify_candidates import Check
 
@@ -45,7 +46,14 @@ def sign(context: Context, call: Call, incoming: Incoming) -> Answer:
     request = decode_one_or_many(_SIGN, incoming.json_body(MAX_BATCH_BODY))
     if isinstance(request, list):
         return _sign_batch(context, call, request)
-    return json_answer(context.service.signing.sign(call, request.key_id, _input(request)))
+    signature = context.service.signing.sign(call, request.key_id, _input(request))
+    if request.receipt:
+        call.completion = partial(_with_receipt, context, signature)
+    return json_answer(signature)
+
+
+def _with_receipt(context: Context, signature: Signature, record: int) -> Answer:
+    return json_answer(msgspec.structs.replace(signature, receipt=context.service.receipts.prove(record)))
 
 
 def verify(context: Context, call: Call, incoming: Incoming) -> Answer:
@@ -136,6 +144,10 @@ def _sign_batch(context: Context, call: Call, items: list[bytes]) -> Answer:
 
 def _prepare_sign(context: Context, item: bytes, call: Call) -> Prepared:
     request = decode_crypto(_SIGN, item)
+    if request.receipt:
+        raise BadRequest(
+            "a receipt goes with a single request, not with an item of a batch", field="/receipt"
+        )
     return context.service.signing.prepare(call, request.key_id, _input(request))
 
 

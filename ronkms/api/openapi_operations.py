@@ -48,7 +48,9 @@ OPERATIONS: Final[Mapping[str, Words]] = {
         "Signs with the newest enabled version of a key. ECDSA gives DER unless `signature_format` is "
         "`p1363`; ML-DSA is hedged; PS256 has a salt of 32 bytes; a composite is the blob of "
         "draft-ietf-lamps-pq-composite-sigs.\n\nIn a batch each item has its own `status`; one bad item "
-        "never fails the others.",
+        "never fails the others.\n\nWith `receipt` the answer waits for a signed checkpoint of the audit log "
+        "and proves that this request's record is in it; without one in time it is a 503 "
+        "`audit_unavailable`, and the record stays.",
         (*_USE, "too_large"),
     ),
     "verify": Words(

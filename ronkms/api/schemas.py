@@ -93,6 +93,13 @@ Prehashed = Annotated[
 SignatureFormat = Annotated[
     Literal["der", "p1363"], Meta(description="ECDSA only: DER (the default), or r||s as in IEEE P1363.")
 ]
+Receipt = Annotated[
+    bool,
+    Meta(
+        description="Not in a batch: `receipt` of the answer proves that the request's own audit record is "
+        "in the log (docs/formats/checkpoint.md). Takes some tens of milliseconds."
+    ),
+]
 Message = Annotated[bytes, Meta(description="Up to 1 MiB; may be empty. With `prehashed`, the digest.")]
 Mu = Annotated[
     bytes,
@@ -112,6 +119,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class SignRequest(Request, frozen=True, kw_only=True, gc=False):
     """Signs with the newest enabled version of a key."""
 
+    receipt: Receipt = False
     key_id: KeyId
     message: Message | UnsetType = UNSET
     mu: Mu | UnsetType = UNSET

@@ -16,6 +16,7 @@ from ronkms.errors import IntegrityError
 
 _CHUNK: Final = MAX_LINE + 256
 """Bytes of a read: one line of any length fits."""
+_BACKWARDS: Final = 1 << 17
 _SEQ: Final = re.compile(rb'\{"seq":(0|[1-9][0-9]{0,18}),"prev":"([0-9a-f]{64})"')
 _ORIGIN: Final = bytes(32)
 
@@ -100,15 +101,37 @@ def first_record(directory: Path) -> tuple[int, bytes]:
 
 
 def line_of(directory: Path, record: int) -> bytes:
-    """The line of a record without its newline. Raises IntegrityError: not here; OSError."""
-    number, offset = _find(directory, record)
-    with (directory / f"audit-{number:08}.jsonl").open("rb") as file:
-        file.seek(offset)
-        line = file.readline(MAX_LINE + 1)
-    found = _SEQ.match(line)
-    if found is None or int(found[1]) != record or not line.endswith(b"\n"):
-        raise IntegrityError(f"record {record} is not in the log")
-    return line[:-1]
+    """The line of a record without its newline; the newer, the sooner found.
+
+    Raises IntegrityError: not here; OSError."""
+    for segment in reversed(list_segments(directory)):
+        head = _head(segment.path)
+        if head is None or head[0] > record:
+            continue
+        offset = 0 if head[0] == record else _find_backwards(segment.path, record)
+        if offset is None:
+            break
+        with segment.path.open("rb") as file:
+            file.seek(offset)
+            line = file.readline(MAX_LINE + 1)
+        if not line.endswith(b"\n"):
+            break
+        return line[:-1]
+    raise IntegrityError(f"record {record} is not in the segments here")
+
+
+def _find_backwards(path: Path, record: int) -> int | None:
+    start = b'\n{"seq":%d,"prev":"' % record
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        while end > len(start):
+            begin = max(0, end - _BACKWARDS)
+            file.seek(begin)
+            found = file.read(end - begin).rfind(start)
+            if found >= 0:
+                return begin + found + 1
+            end = begin + len(start) if begin else 0
+    return None
 
 
 def _head(path: Path) -> tuple[int, bytes] | None:

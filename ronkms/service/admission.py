@@ -95,7 +95,9 @@ class Gate:
             self._record(call, code="internal")
             raise
         else:
-            self._record(call)
+            record = self._record(call)
+            if call.completion is not None:
+                answer = self._complete(call, call.completion, record)
         finally:
             if call.permit >= 0:
                 self._arena.release(call.permit)
@@ -155,9 +157,19 @@ class Gate:
                 return
         self._record(call, code=error.code)
 
-    def _record(self, call: Call, code: str = "") -> None:
+    def _complete(self, call: Call, completion: Callable[[int], _Answer], record: int) -> _Answer:
+        """The work is done and recorded: what is waited for now holds no capacity."""
+        self._arena.release(call.permit)
+        call.permit = -1
         try:
-            self._audit.record(
+            return completion(record)
+        except KmsError:
+            call.outcome = Outcome.ERROR
+            raise
+
+    def _record(self, call: Call, code: str = "") -> int:
+        try:
+            return self._audit.record(
                 op=call.op,
                 outcome=call.outcome,
                 tenant=call.tenant,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from ronkms.capability.protocol import Capability
 from ronkms.domain.operation import Operation, Outcome
 
@@ -17,6 +20,7 @@ class Call:
         "alg",
         "capability",
         "client_cert",
+        "completion",
         "corr_id",
         "cost",
         "detail",
@@ -54,6 +58,9 @@ class Call:
         """A verification that the cache did not answer."""
         self.detail = ""
         self.phase = ""
+        self.completion: Callable[[int], Any] | None = None
+        """Makes the answer from the number of the audit record, for one that depends on it; may raise
+        AuditUnavailable."""
 
     def require(self, key_id: str | None, alg: str = "", message_digest: bytes = b"") -> None:
         """The whole decision (``capability.protocol``). Raises Unauthenticated, Denied."""

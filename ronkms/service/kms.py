@@ -8,6 +8,7 @@ from pathlib import Path
 from ronkms_native import Arena
 
 from ronkms.audit.protocol import AuditTrail
+from ronkms.audit.receipt import Receipts
 from ronkms.backends.protocol import Backend
 from ronkms.bus.protocol import Bus
 from ronkms.capability.protocol import CapabilityVerifier
@@ -41,6 +42,7 @@ class KmsService:
         backends: Mapping[str, Backend],
         capabilities: CapabilityVerifier,
         audit: AuditTrail,
+        receipts: Receipts,
         bus: Bus,
         policy: PqPolicy,
         default_backend: str,
@@ -56,6 +58,7 @@ class KmsService:
             verify_only=verify_only,
         )
         self.access = access = KeyAccess(store=store, backends=backends, capabilities=capabilities)
+        self.receipts = receipts
         journaling = Journaling(audit=audit, bus=bus)
         self._tickets = ImportTickets(import_directory)
         self.signing = Signing(gate=self.gate, access=access)

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from ronkms.audit.proof import InclusionProof
 from ronkms.domain.algorithm import Usage
 from ronkms.domain.key import KeyState, Origin
 from ronkms.domain.key_policy import KeyPolicy
@@ -19,12 +20,13 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Signature(Result, frozen=True, kw_only=True, gc=False):
-    """``signature``: raw, DER for ECDSA unless ``p1363`` was asked for."""
+    """``signature``: raw, DER for ECDSA unless ``p1363`` was asked for. ``receipt``: if it was asked for."""
 
     signature: bytes
     alg: str
     key_id: str
     key_version: int
+    receipt: InclusionProof | UnsetType = UNSET
 
 
 class Verification(Result, frozen=True, kw_only=True):

@@ -325,3 +325,28 @@ def test_batch_verify_mixes_versions_and_inline_keys(api: FakeApi) -> None:
     assert [answer["status"] for answer in answers] == [200, 200, 400, 200]
     assert [answer["result"]["valid"] for answer in answers if "result" in answer] == [True, True, False]
     assert answers[0]["result"]["key_version"] == 1
+
+
+def test_a_receipt_is_of_the_requests_own_record(api: FakeApi) -> None:
+    api.create("Ed25519", "k")
+    result = api.post("sign", {"key_id": "k", "message": b64(MESSAGE), "receipt": True})
+    assert result.status_code == 200, result.text
+    receipt = result.json["receipt"]
+    assert (receipt["kind"], receipt["index"], len(api.audit.records)) == ("inclusion", 3, 3)
+    assert "receipt" not in api.post("sign", {"key_id": "k", "message": b64(MESSAGE), "receipt": False}).json
+
+
+def test_without_a_checkpoint_there_is_no_answer_but_a_record(api: FakeApi) -> None:
+    api.create("Ed25519", "k")
+    api.receipts.closed = True
+    result = api.post("sign", {"key_id": "k", "message": b64(MESSAGE), "receipt": True})
+    assert (result.status_code, result.json["code"]) == (503, "audit_unavailable")
+    assert [record["op"] for record in api.audit.records][-1] == "sign"
+    assert api.arena.snapshot().inflight["sign"][0] == 0
+
+
+def test_an_item_of_a_batch_has_no_receipt(api: FakeApi) -> None:
+    api.create("Ed25519", "k")
+    items = [{"key_id": "k", "message": b64(MESSAGE)}, {"key_id": "k", "message": "", "receipt": True}]
+    answers = api.post("sign", {"items": items}).json["items"]
+    assert [answer["status"] for answer in answers] == [200, 400]

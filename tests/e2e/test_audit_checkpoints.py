@@ -166,3 +166,38 @@ def test_a_roll_back_of_the_segments_alone_stops_the_start(tmp_path: Path) -> No
     shutil.copy(tmp_path / "older.jsonl", audit / "audit-00000001.jsonl")
     with pytest.raises(NotReadyError, match="cut off or rolled back"):
         server.start()
+
+
+def test_receipts(server: ServerProcess, tmp_path: Path) -> None:
+    sign(server, 5)
+    body = {"key_id": "k", "message": "aGVsbG8=", "receipt": True}
+    with httpx.Client(base_url=server.api_url, headers=headers(server)) as client:
+        answers = [
+            client.post("/v1/kms/sign", json=body, headers={"X-Correlation-ID": f"receipt-{number}"})
+            for number in range(8)
+        ]
+    for number, answer in enumerate(answers):
+        assert answer.status_code == 200, answer.text
+        receipt = tmp_path / f"receipt-{number}.json"
+        receipt.write_text(json.dumps(answer.json()["receipt"]))
+        record = json.loads(answer.json()["receipt"]["record"])
+        assert (record["op"], record["corr_id"], record["key_id"]) == ("sign", f"receipt-{number}", "k")
+        shown = server.ronctl("audit", "verify", "--proof", str(receipt)).stdout
+        assert shown.startswith(f"good: record {record['seq']} is in ")
+        assert f"proof of record {record['seq']}" in independent(server, "--proof", str(receipt))
+
+
+def test_no_receipt_while_the_admin_process_stands_still(server: ServerProcess) -> None:
+    """Fails closed: no answer without a checkpoint, though the record is written."""
+    sign(server, 1)
+    covered(server)
+    admin, *_ = server.children()
+    os.kill(admin, signal.SIGSTOP)
+    try:
+        body = {"key_id": "k", "message": "aGVsbG8=", "receipt": True}
+        answer = httpx.post(f"{server.api_url}/v1/kms/sign", json=body, headers=headers(server), timeout=30)
+    finally:
+        os.kill(admin, signal.SIGCONT)
+    assert (answer.status_code, answer.json()["code"]) == (503, "audit_unavailable")
+    last = (server.data_dir / "audit" / "audit-00000001.jsonl").read_bytes().splitlines()
+    assert any(answer.json()["corr_id"].encode() in line for line in last)

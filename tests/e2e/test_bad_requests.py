@@ -155,6 +155,7 @@ BAD_ITEMS: list[tuple[str, object, int, str]] = [
     ("no such key", signing(key_id="nothing-here"), 404, "not_found"),
     ("foreign key", signing(key_id="theirs"), 404, "not_found"),
     ("disabled key", signing(key_id="off"), 409, "key_disabled"),
+    ("receipt of an item", signing(receipt=True), 400, "bad_request"),
     ("batch in a batch", {"items": [signing()]}, 400, "bad_request"),
 ]
 

@@ -15,7 +15,7 @@ from ronkms.backends.sealed_file import SealedFileBackend
 from ronkms.domain.measure import ALGS, COUNTERS, GAUGES, GENERATIONS, OPS, OUTCOMES
 from ronkms.policy.pq import PqPolicy
 from ronkms.service.kms import KmsService
-from tests.fakes.audit import FakeAudit
+from tests.fakes.audit import FakeAudit, FakeReceipts
 from tests.fakes.bus import FakeBus
 from tests.fakes.capabilities import ADMIN, FakeCapabilities
 from tests.fakes.store import FakeStore
@@ -64,6 +64,7 @@ class FakeApi:
         self.backend = SealedFileBackend(custody)
         self.store = FakeStore()
         self.audit = FakeAudit()
+        self.receipts = FakeReceipts()
         self.bus = FakeBus()
         self.capabilities = FakeCapabilities()
         self.import_directory = directory / "import"
@@ -73,6 +74,7 @@ class FakeApi:
             backends={"file": self.backend},
             capabilities=self.capabilities,
             audit=self.audit,
+            receipts=self.receipts,
             bus=self.bus,
             policy=PqPolicy(verify_mode),
             default_backend="file",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Any
 
+from ronkms.audit.proof import InclusionProof
 from ronkms.errors import AuditUnavailable
 
 
@@ -29,3 +30,15 @@ class FakeAudit:
 
     def after_fork(self) -> None:
         """Nothing to reopen."""
+
+
+class FakeReceipts:
+    """Proofs of the right shape; ``closed`` gives none."""
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    def prove(self, record: int) -> InclusionProof:
+        if self.closed:
+            raise AuditUnavailable("no checkpoint was signed in time")
+        return InclusionProof(record="{}", index=record, size=record + 1, hashes=[bytes(32)], checkpoint="")
