@@ -21,8 +21,8 @@ from bench.scenarios import INFLIGHT, Scenario, scenarios
 from bench.wsgi_operations import wsgi_operations
 from tests.server_process import ServerProcess
 
-Measure = Callable[[], Sequence[float]]
-"""One attempt: the ratios of its rounds."""
+Measure = Callable[[int], Sequence[float]]
+"""One attempt: the ratios of its rounds, whose samples are as many times longer as the argument says."""
 
 ROUNDS = 5
 NATIVE_SECONDS = 0.1
@@ -85,8 +85,9 @@ def http_ratio(name: str) -> str:
 def pair_measure(ours: Operation, theirs: Operation) -> Measure:
     """Measures the rate of ``ours`` over that of ``theirs``."""
 
-    def measure() -> list[float]:
-        samples = interleave({"ours": ours, "theirs": theirs}, rounds=ROUNDS, seconds=NATIVE_SECONDS)
+    def measure(longer: int) -> list[float]:
+        seconds = longer * NATIVE_SECONDS
+        samples = interleave({"ours": ours, "theirs": theirs}, rounds=ROUNDS, seconds=seconds)
         return samples.ratios("ours", "theirs")
 
     return measure
@@ -114,11 +115,11 @@ def http_measures() -> Iterator[dict[str, Measure]]:
 
 
 def _request_measure(target: Target, scenario: Scenario, bare: Target, floor: Scenario) -> Measure:
-    def measure() -> list[float]:
+    def measure(longer: int) -> list[float]:
         ratios = []
         for _ in range(ROUNDS):
-            theirs = sample(bare, floor, seconds=1, connections=16)
-            ours = sample(target, scenario, seconds=1, connections=16)
+            theirs = sample(bare, floor, seconds=longer, connections=16)
+            ours = sample(target, scenario, seconds=longer, connections=16)
             ratios.append(theirs.cpu_us / ours.cpu_us)
         return ratios
 

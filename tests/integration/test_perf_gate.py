@@ -35,7 +35,7 @@ def test_a_slower_operation_fails_and_the_same_operation_passes(make) -> None:  
     yardstick = ops.blake2_of_same_bytes()
     with one_core():
         healthy = pair_measure(make(), yardstick)
-        expected = statistics.median(statistics.median(healthy()) for _ in range(ATTEMPTS_OF_A_BASELINE))
+        expected = statistics.median(statistics.median(healthy(1)) for _ in range(ATTEMPTS_OF_A_BASELINE))
         assert judge("healthy", healthy, expected, TOLERANCES["native"]).passed
         verdict = judge("slowed", pair_measure(slowed(make()), yardstick), expected, TOLERANCES["native"])
     assert not verdict.passed
@@ -62,7 +62,7 @@ def test_the_command_fails_and_names_what_dropped(tmp_path: Path) -> None:
 def test_the_application_is_measured_too() -> None:
     with wsgi_measures() as measures:
         assert set(measures) == {wsgi_ratio(name) for name in WSGI_OPERATIONS}
-        sign = statistics.median(measures[wsgi_ratio("sign Ed25519")]())
-        verify = statistics.median(measures[wsgi_ratio("verify hit")]())
-        wrap = statistics.median(measures[wsgi_ratio("wrap")]())
+        sign = statistics.median(measures[wsgi_ratio("sign Ed25519")](1))
+        verify = statistics.median(measures[wsgi_ratio("verify hit")](1))
+        wrap = statistics.median(measures[wsgi_ratio("wrap")](1))
     assert 0 < wrap < sign < verify < 1, "a wrap costs more than a signature, and that more than a cache hit"
