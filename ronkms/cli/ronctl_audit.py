@@ -23,7 +23,9 @@ from ronkms.audit.verify import Anchor, verify_directory
 from ronkms.audit.verify_checkpoints import KeptNote
 from ronkms.cli.ronctl_admin import ask
 from ronkms.cli.ronctl_audit_export import export
+from ronkms.cli.ronctl_parameters import verifier_key
 from ronkms.cli.ronctl_target import Target, pass_target
+from ronkms.cli.ronctl_witness import witness
 from ronkms.errors import IntegrityError, NotFound
 from ronkms.server.admin_messages import AuditHead, AuditKeys
 
@@ -38,14 +40,6 @@ def anchor_type(value: str) -> Anchor:
     return Anchor(int(found[1]), found[2])
 
 
-def key_type(value: str) -> NoteKey:
-    """A verifier key. Raises click.BadParameter."""
-    try:
-        return NoteKey.parse(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-
-
 _FILE: Final = click.Path(path_type=Path, exists=True, dir_okay=False)
 _DIRECTORY: Final = click.argument("directory", type=click.Path(path_type=Path), required=False)
 
@@ -53,6 +47,9 @@ _DIRECTORY: Final = click.argument("directory", type=click.Path(path_type=Path),
 @click.group()
 def audit() -> None:
     """The audit log."""
+
+
+audit.add_command(witness)
 
 
 audit.add_command(export)
@@ -70,7 +67,7 @@ audit.add_command(export)
 @click.option(
     "--key",
     "keys",
-    type=key_type,
+    type=verifier_key,
     metavar="VKEY",
     multiple=True,
     help="A public key of the log, as ronctl audit keys prints it; kept elsewhere, it proves who signed.",

@@ -11,6 +11,7 @@ from typing import Final
 
 import click
 
+from ronkms.audit.note import NoteKey
 from ronkms.domain.key import check_key_id
 from ronkms.domain.operation import Operation
 from ronkms.errors import BadRequest
@@ -76,3 +77,11 @@ def read_text(path: Path) -> str:
             return file.read(_MAX_INPUT).strip()
     except (OSError, UnicodeDecodeError) as error:
         raise click.BadParameter(f"cannot read {path}: {error}") from None
+
+
+def verifier_key(value: str) -> NoteKey:
+    """A public key as ``ronctl audit keys`` prints it. Raises click.BadParameter."""
+    try:
+        return NoteKey.parse(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
