@@ -12,6 +12,7 @@ from ronkms.api.answer import Answer, json_answer
 from ronkms.api.context import Context
 from ronkms.api.decode import decode, decode_crypto, decode_one_or_many
 from ronkms.api.incoming import MAX_BATCH_BODY, Incoming
+from ronkms.api.plain_items import plain_signs, plain_verifies
 from ronkms.api.schemas import (
     DataKeyRequest,
     SignBatchResponse,
@@ -27,7 +28,7 @@ from ronkms.domain.jwk import public_from_jwk
 from ronkms.errors import BadRequest, KmsError
 from ronkms.service.call import Call
 from ronkms.service.crypto_input import CryptoInput
-from ronkms.service.results import Signature
+from ronkms.service.results import Signature, Verification
 from ronkms.service.sign import Prepared
 from ronkms.service.verify_candidates import Check
 
@@ -43,7 +44,10 @@ MAX_JWK: Final = 16 * 1024
 
 def sign(context: Context, call: Call, incoming: Incoming) -> Answer:
     """POST /v1/kms/sign: one, or a batch."""
-    request = decode_one_or_many(_SIGN, incoming.json_body(MAX_BATCH_BODY))
+    body = incoming.json_body(MAX_BATCH_BODY)
+    if not call.capability.binds_message and (plain := plain_signs(body)) is not None:
+        return _signed(context, call, context.service.plain_batches.sign(call, plain))
+    request = decode_one_or_many(_SIGN, body)
     if isinstance(request, list):
         return _sign_batch(context, call, request)
     signature = context.service.signing.sign(call, request.key_id, _input(request))
@@ -58,7 +62,10 @@ def _with_receipt(context: Context, signature: Signature, record: int) -> Answer
 
 def verify(context: Context, call: Call, incoming: Incoming) -> Answer:
     """POST /v1/kms/verify: one, or a batch."""
-    request = decode_one_or_many(_VERIFY, incoming.json_body(MAX_BATCH_BODY))
+    body = incoming.json_body(MAX_BATCH_BODY)
+    if not call.capability.binds_message and (plain := plain_verifies(body)) is not None:
+        return _verified(context, call, context.service.plain_batches.verify(call, plain))
+    request = decode_one_or_many(_VERIFY, body)
     if isinstance(request, list):
         return _verify_batch(context, call, request)
     return json_answer(context.service.verifying.verify(call, _check(context, call, request)))
@@ -131,7 +138,11 @@ def _public_key(raw: bytes) -> tuple[str, bytes]:
 
 
 def _sign_batch(context: Context, call: Call, items: list[bytes]) -> Answer:
-    results = context.service.batches.sign(call, [partial(_prepare_sign, context, item) for item in items])
+    prepared = [partial(_prepare_sign, context, item) for item in items]
+    return _signed(context, call, context.service.batches.sign(call, prepared))
+
+
+def _signed(context: Context, call: Call, results: list[Signature | KmsError]) -> Answer:
     answers = []
     for result in results:
         if isinstance(result, KmsError):
@@ -152,9 +163,11 @@ def _prepare_sign(context: Context, item: bytes, call: Call) -> Prepared:
 
 
 def _verify_batch(context: Context, call: Call, items: list[bytes]) -> Answer:
-    results = context.service.batches.verify(
-        call, [partial(_prepare_verify, context, item) for item in items]
-    )
+    prepared = [partial(_prepare_verify, context, item) for item in items]
+    return _verified(context, call, context.service.batches.verify(call, prepared))
+
+
+def _verified(context: Context, call: Call, results: list[Verification | KmsError]) -> Answer:
     answers = []
     for result in results:
         if isinstance(result, KmsError):

@@ -27,3 +27,4 @@ FACTS: Final = Access._fields[: Access._fields.index("time")]
 
 ALG: Final = FACTS.index("alg")
 CLIENT_CERT: Final = FACTS.index("client_cert")
+DIGEST: Final = FACTS.index("digest")

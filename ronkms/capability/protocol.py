@@ -17,6 +17,10 @@ class Capability(Protocol):
     def token_id(self) -> str:
         """Hex of the first 16 bytes of the authority block's revocation id: who, in the audit log."""
 
+    @property
+    def binds_message(self) -> bool:
+        """Whether the decision may depend on the message; if not, one holds for all messages of a batch."""
+
     def require_operation(self, op: Operation) -> None:
         """Cheap gate before the body is read: valid now, not revoked, some right for ``op``.
 

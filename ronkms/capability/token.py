@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from biscuit_auth import AuthorizationError, Biscuit, DataLogError
 
 from ronkms.capability import pattern
-from ronkms.capability.access import ALG, CLIENT_CERT, FACTS, Access
+from ronkms.capability.access import ALG, CLIENT_CERT, DIGEST, FACTS, Access
 from ronkms.capability.checks import Alternatives, CompiledChecks, Predicate, compile_checks, names_fact
 from ronkms.capability.clock import Clock, ForwardTime
 from ronkms.capability.datalog import AuthorityFacts, authorize
@@ -119,6 +119,11 @@ class VerifiedToken:
     def compiled(self) -> bool:
         """True if its checks are of the closed set, so that no Datalog runs on a request."""
         return self._compiled is not None
+
+    @property
+    def binds_message(self) -> bool:
+        """See ``capability.protocol.Capability``. True for any check beyond the closed set."""
+        return self._compiled is None or any(names_fact(check, DIGEST) for check in self._compiled.checks)
 
     def compiled_facts(self) -> CompiledFacts | None:
         """None for a token beyond the closed set, or bound to a client certificate, which that decision does

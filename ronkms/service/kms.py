@@ -21,6 +21,7 @@ from ronkms.service.importing import Importing
 from ronkms.service.journaling import Journaling
 from ronkms.service.key_access import KeyAccess
 from ronkms.service.lifecycle import Lifecycle
+from ronkms.service.plain_batches import PlainBatches
 from ronkms.service.reading import Reading
 from ronkms.service.sign import Signing
 from ronkms.service.verify import Verifying
@@ -64,6 +65,7 @@ class KmsService:
         self.signing = Signing(gate=self.gate, access=access)
         self.verifying = Verifying(gate=self.gate, access=access, policy=policy, arena=arena)
         self.batches = Batches(gate=self.gate, signing=self.signing, verifying=self.verifying)
+        self.plain_batches = PlainBatches(gate=self.gate, signing=self.signing, verifying=self.verifying)
         self.wrapping = Wrapping(gate=self.gate, access=access)
         self.reading = Reading(access=access, store=store)
         self.lifecycle = Lifecycle(

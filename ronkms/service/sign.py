@@ -39,7 +39,10 @@ class Signing:
         return self.finish(prepared)
 
     def prepare(self, call: Call, key_id: str, given: CryptoInput) -> Prepared:
-        """Everything before the cryptography but the permit."""
+        """Everything before the cryptography but the permit.
+
+        Of plain requests with one key and context a batch prepares one only, unless the token's decision
+        depends on the message: nothing else here may."""
         given.check_sizes()
         digest = given.message_digest()
         call.input = digest or given.data
@@ -59,14 +62,13 @@ class Signing:
         self._access.recheck(prepared.key, prepared.version.number)
         return _answer(prepared, signature)
 
-    def finish_alike(self, group: list[Prepared]) -> list[Signature]:
-        """Several plain requests for one version and context, spread over all cores."""
-        first = group[0]
-        signatures = self._access.handle(first.key, first.version).sign_batch(
-            [prepared.given.data for prepared in group], context=first.given.context
+    def finish_alike(self, prepared: Prepared, messages: list[bytes]) -> list[Signature]:
+        """Several messages that differ from a plain request in nothing else, spread over all cores."""
+        signatures = self._access.handle(prepared.key, prepared.version).sign_batch(
+            messages, context=prepared.given.context
         )
-        self._access.recheck(first.key, first.version.number)
-        return [_answer(prepared, signature) for prepared, signature in zip(group, signatures, strict=True)]
+        self._access.recheck(prepared.key, prepared.version.number)
+        return [_answer(prepared, signature) for signature in signatures]
 
 
 def _answer(prepared: Prepared, signature: bytes) -> Signature:

@@ -13,6 +13,7 @@ from ronkms.errors import BadRequest
 from ronkms.policy.pq import PqPolicy
 from ronkms.service.admission import Gate
 from ronkms.service.call import Call
+from ronkms.service.crypto_input import CryptoInput
 from ronkms.service.key_access import KeyAccess
 from ronkms.service.results import Verification
 from ronkms.service.verdict_cache import VerdictCache
@@ -34,8 +35,8 @@ class Verifying:
         self._gate = gate
         self._access = access
         self._policy = policy
-        self._cache = VerdictCache(arena)
-        self.candidates = Candidates(access=access, policy=policy, arena=arena, cache=self._cache)
+        self.cache = VerdictCache(arena)
+        self.candidates = Candidates(access=access, policy=policy, arena=arena, cache=self.cache)
 
     def verify(self, call: Call, check: Check) -> Verification:
         """Answers a check that :class:`Candidates` made.
@@ -49,7 +50,7 @@ class Verifying:
                 self._gate.top_up(call, self.cost(check))
                 self.compute(check, misses[0])
             except BaseException:
-                self._cache.abandon(misses[0].tag)
+                self.cache.abandon(misses[0].tag)
                 raise
         result = self.conclude(check)
         call.alg, call.key_version = result.alg, result.key_version or 0
@@ -60,7 +61,7 @@ class Verifying:
     def advance(self, check: Check, count: int, *, claim: bool = False) -> list[Candidate]:
         """Takes the next ``count`` candidates; returns those that the cache has no verdict for. With
         ``claim`` the caller must end the claim of each one returned."""
-        look_up = self._cache.claim if claim else self._cache.get
+        look_up = self.cache.claim if claim else self.cache.get
         taken = list(islice(check.untried, count))
         check.tried += taken
         misses = []
@@ -74,23 +75,29 @@ class Verifying:
                 check.used = "stale" if stale else "miss"
         return misses
 
-    def compute_plain(self, pairs: list[tuple[Check, Candidate]]) -> None:
-        """The cryptography for many plain inputs at once, spread over all cores."""
-        verdicts = verify_batch(
+    def compute_plain(self, work: list[tuple[CryptoInput, bytes, Candidate]]) -> None:
+        """The cryptography for many plain inputs, each with its signature, at once, spread over all cores.
+
+        Candidates of one tag are computed once."""
+        once = {candidate.tag: (given, signature, candidate) for given, signature, candidate in work}
+        found = verify_batch(
             [
-                (self.public_key(candidate), check.given.data, check.signature, check.given.context)
-                for check, candidate in pairs
+                (self.public_key(candidate), given.data, signature, given.context)
+                for given, signature, candidate in once.values()
             ]
         )
-        for (_, candidate), verdict in zip(pairs, verdicts, strict=True):
-            self._keep(candidate, verdict)
+        verdicts = dict(zip(once, found, strict=True))
+        for tag, made in verdicts.items():
+            self.cache.put(tag, made)
+        for _, _, candidate in work:
+            candidate.verdicts = verdicts[candidate.tag]
 
     def conclude(self, check: Check) -> Verification:
         """Tries the candidates that are left, then answers. Raises KeyDisabled, BadRequest."""
         found = self._accepted(check)
         while found is None and (misses := self._next_chunk(check)) is not None:
             if check.given.plain:
-                self.compute_plain([(check, candidate) for candidate in misses])
+                self.compute_plain([(check.given, check.signature, candidate) for candidate in misses])
             else:
                 for candidate in misses:
                     self.compute(check, candidate)
@@ -133,14 +140,15 @@ class Verifying:
         verdicts = self.public_key(candidate).verify(
             given.data, check.signature, context=given.context, input_kind=given.kind, p1363=given.p1363
         )
-        self._keep(candidate, verdicts)
-
-    def _keep(self, candidate: Candidate, verdicts: tuple[bool, ...]) -> None:
         candidate.verdicts = verdicts
-        self._cache.put(candidate.tag, verdicts)
+        self.cache.put(candidate.tag, verdicts)
+
+    def accepts(self, check: Check, candidate: Candidate) -> bool:
+        """Whether the candidate's verdicts make the signature valid in the check's mode."""
+        return self._policy.accepts(check.mode, candidate.row, candidate.verdicts)
 
     def _accepted(self, check: Check) -> Candidate | None:
         for candidate in check.tried:
-            if self._policy.accepts(check.mode, candidate.row, candidate.verdicts):
+            if self.accepts(check, candidate):
                 return candidate
         return None

@@ -22,15 +22,20 @@ from ronkms.service.verdict_cache import VerdictCache
 class Candidate:
     """One public key, and its verdicts once they are known."""
 
-    __slots__ = ("number", "public", "row", "tag", "verdicts")
+    __slots__ = ("number", "public", "row", "sub_tag", "tag", "verdicts")
 
-    def __init__(self, row: Algorithm, public: bytes, number: int, tag: bytes) -> None:
+    def __init__(self, row: Algorithm, public: bytes, number: int, sub_tag: bytes, tag: bytes) -> None:
         self.row = row
         self.public = public
         self.number = number
         """Key version; 0 for an inline key."""
+        self.sub_tag = sub_tag
         self.tag = tag
         self.verdicts: tuple[bool, ...] = ()
+
+    def again(self, tag: bytes) -> Candidate:
+        """The same public key for another input, whose tag that is."""
+        return Candidate(self.row, self.public, self.number, self.sub_tag, tag)
 
 
 class Check:
@@ -114,6 +119,10 @@ class Candidates:
         candidate = self._candidate(sub_tag, _input_parts(given, call.input, signature), alg, public, 0)
         return Check(given, call.input, signature, mode, None, iter((candidate,)))
 
+    def tag(self, candidate: Candidate, given: CryptoInput, digest: bytes, signature: bytes) -> bytes:
+        """The tag of a candidate's verdict on another input of the same kind, format and context."""
+        return self._cache.tag(candidate.sub_tag, _input_parts(given, digest, signature))
+
     def _policy_now(self, call: Call) -> tuple[int, VerifyMode]:
         # The generation first: a verdict under the newer mode then never gets the older generation's tag.
         generation = self._arena.generation(POLICY)
@@ -144,8 +153,8 @@ class Candidates:
         public: bytes,
         number: int,
     ) -> Candidate:
-        tag = self._cache.tag(sub_tag(alg, public, number), suffix)
-        return Candidate(ALGORITHMS[alg], public, number, tag)
+        made = sub_tag(alg, public, number)
+        return Candidate(ALGORITHMS[alg], public, number, made, self._cache.tag(made, suffix))
 
 
 def _input_parts(given: CryptoInput, digest: bytes, signature: bytes) -> list[bytes]:

@@ -16,6 +16,7 @@ class FakeCapability:
     def __init__(self, verifier: FakeCapabilities, tenant: str, ops: list[str], pattern: str) -> None:
         self.tenant = tenant
         self.token_id = f"token-of-{tenant}"
+        self.binds_message = verifier.binds_message
         self._verifier = verifier
         self._ops = ops
         self._pattern = pattern
@@ -59,11 +60,13 @@ class FakeCapability:
 
 
 class FakeCapabilities:
-    """``revoked``: tenants whose tokens stop working at the next ``require``."""
+    """``revoked``: tenants whose tokens stop working at the next ``require``. ``binds_message``: what tokens
+    say of themselves."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[Operation, str | None, str, bytes]] = []
         self.revoked: set[str] = set()
+        self.binds_message = False
 
     def authenticate(self, token: str) -> FakeCapability:
         tenant, separator, rest = token.partition(";")

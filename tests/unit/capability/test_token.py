@@ -221,6 +221,20 @@ def test_failures_are_remembered_for_a_short_while(issuer: Issuer, monkeypatch: 
     assert len(parsed) == 3
 
 
+@pytest.mark.parametrize(
+    ("attenuation", "binds"),
+    [
+        (Attenuation(keys=("orders-1",), algs=("Ed25519",)), False),
+        (Attenuation(digests=("00" * 32,)), True),
+    ],
+)
+def test_a_check_on_the_digest_binds_the_message(
+    issuer: Issuer, attenuation: Attenuation, binds: bool
+) -> None:
+    token = attenuate(orders_token(issuer), attenuation)
+    assert issuer.verifier.authenticate(token).binds_message is binds
+
+
 def test_attenuation_narrows(issuer: Issuer) -> None:
     message = b"invoice 7"
     digest = hashlib.sha256(message).digest()

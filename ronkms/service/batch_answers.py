@@ -1,0 +1,46 @@
+"""The answers of one batch by position, and what its one audit record says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import sha256
+from typing import Generic, TypeVar
+
+from ronkms.domain.operation import Outcome
+from ronkms.errors import Denied, KmsError
+from ronkms.service.call import Call
+from ronkms.service.results import Signature, Verification
+
+_Result = TypeVar("_Result", Signature, Verification)
+Name = tuple[str, int, str]
+"""(key id, key version, algorithm), as far as they were found out about an item."""
+
+
+class BatchAnswers(Generic[_Result]):
+    """``by_position`` is filled by whoever does the work."""
+
+    def __init__(self, size: int) -> None:
+        self.by_position: dict[int, _Result | KmsError] = {}
+        self._size = size
+
+    def describe(self, call: Call, names: set[Name], digests: Iterable[bytes]) -> None:
+        """Before the permit grows. ``digests``: of the inputs that were not refused, in order."""
+        call.items = self._size
+        call.key_id, call.key_version, call.alg = names.pop() if len(names) == 1 else ("", 0, "")
+        call.input = sha256(b"".join(len(each).to_bytes(4, "big") + each for each in digests)).digest()
+
+    def close(self, call: Call) -> list[_Result | KmsError]:
+        """Answers in order; the audit record gets their sums."""
+        answers = [self.by_position[position] for position in range(self._size)]
+        errors = [answer for answer in answers if isinstance(answer, KmsError)]
+        invalid = sum(isinstance(answer, Verification) and not answer.valid for answer in answers)
+        denied = sum(isinstance(error, Denied) for error in errors)
+        call.detail = f"failed={len(errors)} denied={denied} invalid={invalid}"
+        refusal = next((error for error in errors if isinstance(error, Denied)), None)
+        if refusal is not None:
+            call.detail += f" first_denied={refusal.reason}"
+        if errors and len(errors) == self._size:
+            call.outcome = Outcome.DENIED if denied == self._size else Outcome.REJECTED
+        elif invalid:
+            call.outcome = Outcome.INVALID
+        return answers
