@@ -13,10 +13,11 @@ import click
 
 from ronkms import __version__
 from ronkms.cli.ronctl_audit import audit
+from ronkms.cli.ronctl_cache import cache
 from ronkms.cli.ronctl_cap import cap
 from ronkms.cli.ronctl_config import config
 from ronkms.cli.ronctl_keys import keys
-from ronkms.cli.ronctl_server import cache, status, tail
+from ronkms.cli.ronctl_server import status, tail
 from ronkms.cli.ronctl_target import Target
 from ronkms.errors import ConfigError, IntegrityError, KmsError, Unavailable
 

@@ -1,4 +1,4 @@
-"""``ronctl status``, ``tail`` and ``cache``: the running server."""
+"""``ronctl status`` and ``tail``: the running server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ronkms.cli.ronctl_admin import ask
 from ronkms.cli.ronctl_parameters import duration
 from ronkms.cli.ronctl_target import Target, pass_target
 from ronkms.errors import Unavailable
-from ronkms.server.admin_messages import Status, SweepArguments, Swept
+from ronkms.server.admin_messages import Status
 
 
 @click.command()
@@ -58,17 +58,3 @@ def _value(value: str | int) -> str:
     text = str(value)
     plain = text.isascii() and text.isprintable() and text and not any(char in ' "=' for char in text)
     return text if plain else msgspec.json.encode(text).decode()
-
-
-@click.group()
-def cache() -> None:
-    """The verify cache."""
-
-
-@cache.command()
-@click.option("--expired", is_flag=True, help="Drop the expired entries alone.")
-@pass_target
-def sweep(target: Target, expired: bool) -> None:
-    """Drops all cached verdicts; each is computed again when it is next needed."""
-    done = ask(target.data_directory, "cache.sweep", Swept, SweepArguments(all=not expired))
-    click.echo(f"dropped {done.dropped} entries")

@@ -229,6 +229,32 @@ def test_config_get_reads_back(server: ServerProcess, tmp_path: Path) -> None:
     assert "unknown setting sealing" in done.stderr
 
 
+def test_cache_warm(server: ServerProcess) -> None:
+    token = server.mint(op=["create", "sign", "verify"])
+    call(server, token, "keys", {"key_id": "warm", "alg": "Ed25519", "usage": "sign"})
+    bodies: list[dict[str, object]] = []
+    for number in range(250):
+        body: dict[str, object] = {
+            "key_id": "warm",
+            "message": base64.b64encode(b"%d" % number).decode(),
+        }
+        bodies.append(body)
+    signed = call(server, token, "sign", {"items": bodies}).json()["items"]
+    for body, answer in zip(bodies, signed, strict=True):
+        body["signature"] = answer["result"]["signature"]
+    wrong = {**bodies[0], "message": "AAAA"}
+    lines = [*map(json.dumps, [*bodies, wrong, {**wrong, "key_id": "missing"}]), "no json", ""]
+    file = server.data_dir.parent / "hot.jsonl"
+    file.write_text("\n".join(lines) + "\n")
+    done = server.ronctl("cache", "warm", str(file))
+    assert done.stdout == "valid 250, invalid 1, refused 2; 0 were in the cache\n"
+    assert "line 252 is the first that is refused: not_found: " in done.stderr
+    assert call(server, token, "verify", bodies[249]).json()["cache"] == "hit"
+    assert call(server, token, "verify", wrong).json()["cache"] == "hit"
+    again = server.ronctl("cache", "warm", str(file))
+    assert again.stdout == "valid 250, invalid 1, refused 2; 251 were in the cache\n"
+
+
 def test_cache_sweep(server: ServerProcess) -> None:
     server.ronctl("keys", "create", "sweep-1", "--alg", "Ed25519")
     token = server.mint(op=["sign", "verify"], key="sweep-*")
