@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
+from operator import ne
 from typing import Final
 
 import msgspec
-from msgspec import UNSET
+from msgspec import NODEFAULT
 
 from ronkms.errors import BadRequest
 
@@ -23,11 +25,12 @@ section 3.5). It begins with two fixed characters, which the search looks for fa
 def refuse_repeated_members(body: bytes, value: object) -> None:
     """``value`` is what ``body`` decoded to. Raises BadRequest if a member stands twice in an object.
 
-    Every member has a colon, so an object with as many colons as distinct members repeats none.
+    Every member has a colon, so an object with as many colons as distinct members repeats none. A member
+    that has its default counts as left out, which can only make the object be looked at in full.
     """
     if isinstance(value, msgspec.Struct):
         members = msgspec.structs.astuple(value)
-        if body.count(b":") == sum(member is not UNSET for member in members):
+        if body.count(b":") == sum(map(ne, members, _defaults(type(value)))):
             return
     try:
         json.loads(body, object_pairs_hook=_unique)
@@ -45,6 +48,19 @@ def refuse_stray_bits(body: bytes) -> None:
         raise BadRequest(
             "a base64 value has bits beyond its bytes: it is not canonical (RFC 4648 section 3.5)"
         )
+
+
+@cache
+def _defaults(kind: type[msgspec.Struct]) -> tuple[object, ...]:
+    """What each member is if it is left out; for one that may not be, something that nothing equals."""
+    return tuple(
+        field.default
+        if field.default is not NODEFAULT
+        else field.default_factory()
+        if field.default_factory is not NODEFAULT
+        else object()
+        for field in msgspec.structs.fields(kind)
+    )
 
 
 def _unique(pairs: list[tuple[str, object]]) -> None:

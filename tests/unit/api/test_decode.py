@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 from ronkms.api.decode import decode, decode_crypto, decode_one_or_many
 from ronkms.api.incoming import MAX_BODY
-from ronkms.api.schemas import CreateRequest, SignRequest, VerifyRequest
+from ronkms.api.schemas import CreateRequest, DataKeyRequest, SignRequest, VerifyRequest
 from ronkms.errors import BadRequest, TooLarge
 
 SIGN = msgspec.json.Decoder(SignRequest)
 VERIFY = msgspec.json.Decoder(VerifyRequest)
 CREATE = msgspec.json.Decoder(CreateRequest)
+DATA_KEY = msgspec.json.Decoder(DataKeyRequest)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +51,23 @@ def test_misfits_point_to_their_cause(body: bytes, field: str | None) -> None:
     with pytest.raises(BadRequest) as caught:
         decode(SIGN, body)
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("decoder", "body"),
+    [
+        (SIGN, b'{"key_id":"a","message":"","message":""}'),
+        (SIGN, b'{"key_id":"a","key_id":"a","message":"","receipt":false}'),
+        (DATA_KEY, b'{"key_id":"a","key_id":"b","bytes":16}'),
+        (CREATE, b'{"alg":"Ed25519","alg":"ES256","usage":"sign","labels":{}}'),
+        (CREATE, b'{"alg":"Ed25519","alg":"ES256","usage":"sign"}'),
+    ],
+)
+def test_a_default_does_not_hide_a_member_that_stands_twice(
+    decoder: msgspec.json.Decoder[object], body: bytes
+) -> None:
+    with pytest.raises(BadRequest, match="the same member twice"):
+        decode(decoder, body)
 
 
 def test_pointers_reach_into_maps() -> None:
