@@ -24,6 +24,8 @@ RUST = ROOT / "ext" / "cache_rs"
 TARGET = f"{platform.machine()}-unknown-linux-gnu"
 RUST_TESTS = ["cargo", "test", "--release", "--locked", "-p", "ronkms-arena", "-p", "ronkms-custody"]
 PROPERTY_SECONDS = float(os.environ.get("RONKMS_PROPERTY_SECONDS", "600"))
+NOT_SANITIZED = ["--skip", "plain_bytes::", "--skip", "what_is_cleared_covers"]
+"""The scan of memory would read terabytes of shadow; instrumented stack frames are deeper than real ones."""
 COUNTS = re.compile(r"^(?:test result: .*|\d[\d,]* \w.*)$", re.MULTILINE)
 
 
@@ -57,7 +59,7 @@ PARTS = {
         at_least=PROPERTY_SECONDS,
     ),
     "arena and custody under the address sanitizer": Part(
-        [*RUST_TESTS, "--target", TARGET],
+        [*RUST_TESTS, "--target", TARGET, "--", *NOT_SANITIZED],
         RUST,
         {
             "RUSTC_BOOTSTRAP": "1",
