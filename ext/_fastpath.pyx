@@ -13,6 +13,7 @@ from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 
 include "request_body.pxi"
 include "native_table.pxi"
+include "taught_table.pxi"
 include "compiled_token.pxi"
 include "taught_keys.pxi"
 
@@ -55,9 +56,9 @@ cdef class Engine:
     cdef const AuditLog* _log
     cdef const Custody* _custody
     cdef bytes _mac_label
-    cdef list _tokens
-    cdef list _verify_keys
-    cdef list _sign_keys
+    cdef _TaughtTable _tokens
+    cdef _TaughtTable _verify_keys
+    cdef _TaughtTable _sign_keys
     cdef uint64_t _sign_generation
     cdef int _capability
     cdef int _keyring
@@ -76,9 +77,9 @@ cdef class Engine:
         self._keyring, self._capability, self._policy = generations
         self._ok_counter, self._record_counter = counters
         self._ok, self._invalid = outcomes
-        self._tokens = [None] * TOKENS
-        self._verify_keys = [None] * VERIFY_KEYS
-        self._sign_keys = [None] * SIGN_KEYS
+        self._tokens = _TaughtTable(TOKENS)
+        self._verify_keys = _TaughtTable(VERIFY_KEYS)
+        self._sign_keys = _TaughtTable(SIGN_KEYS)
 
     # --- what it is taught ---------------------------------------------------------------------
 
@@ -88,33 +89,26 @@ cdef class Engine:
         cdef const char* text = PyUnicode_AsUTF8AndSize(token, &length)
         self._name_token(<const uint8_t*>text, length, compiled.name)
         compiled.generation = generation
-        self._tokens[self._place(compiled.name, TOKENS)] = compiled
+        self._tokens.keep(compiled)
 
     def learn_verify_key(self, bytes tenant, bytes key_id, int key_version, VerifyKey entry):
         """``key_version`` 0: a request that names none."""
         self._name_key(OP_VERIFY, _of(tenant), _of(key_id), key_version, entry.name)
-        self._verify_keys[self._place(entry.name, VERIFY_KEYS)] = entry
+        self._verify_keys.keep(entry)
 
     def learn_sign_key(self, bytes tenant, bytes key_id, SignKey entry):
         """Only entries of the present keyring generation are kept."""
         self._forget_old_keys()
         if entry.keyring == self._sign_generation:
             self._name_key(OP_SIGN, _of(tenant), _of(key_id), 0, entry.name)
-            self._sign_keys[self._place(entry.name, SIGN_KEYS)] = entry
+            self._sign_keys.keep(entry)
 
     cdef void _forget_old_keys(self):
         """A handle is not held beyond the generation that it was taught in: its key may be disabled."""
         cdef uint64_t generation = native.generation(self._arena, self._keyring)
-        cdef int index
         if generation != self._sign_generation:
-            for index in range(SIGN_KEYS):
-                self._sign_keys[index] = None
+            self._sign_keys.clear()
             self._sign_generation = generation
-
-    cdef inline int _place(self, const uint8_t* name, int size) noexcept:
-        cdef uint64_t word
-        memcpy(&word, name, 8)
-        return <int>(word & <uint64_t>(size - 1))
 
     cdef void _name_token(self, const uint8_t* token, Py_ssize_t length, uint8_t* name) noexcept:
         cdef Bytes parts[2]
@@ -144,12 +138,10 @@ cdef class Engine:
         if length < 8 or memcmp(text, b"Bearer ", 7) != 0:
             return None
         self._name_token(<const uint8_t*>text + 7, length - 7, name)
-        found = self._tokens[self._place(name, TOKENS)]
+        found = self._tokens.find(name)
         if found is None:
             return None
         token = <CompiledToken>found
-        if memcmp(token.name, name, 32) != 0:
-            return None
         if token.generation != native.generation(self._arena, self._capability):
             return None
         if token.now() >= token.deadline or not token.grants(operation):
@@ -199,12 +191,11 @@ cdef class Engine:
             return None
         self._name_key(OP_VERIFY, _of(token.tenant), _view(parsed.key_id, parsed.key_id_len),
                        parsed.key_version, name)
-        found = self._verify_keys[self._place(name, VERIFY_KEYS)]
+        found = self._verify_keys.find(name)
         if found is None:
             return UNKNOWN_KEY
         entry = <VerifyKey>found
-        if (memcmp(entry.name, name, 32) != 0
-                or entry.keyring != native.generation(self._arena, self._keyring)
+        if (entry.keyring != native.generation(self._arena, self._keyring)
                 or entry.policy != native.generation(self._arena, self._policy)):
             return UNKNOWN_KEY
         if parsed.context_len and not entry.context:
@@ -262,12 +253,10 @@ cdef class Engine:
             return None
         self._name_key(OP_SIGN, _of(token.tenant), _view(parsed.key_id, parsed.key_id_len), 0, name)
         self._forget_old_keys()
-        found = self._sign_keys[self._place(name, SIGN_KEYS)]
+        found = self._sign_keys.find(name)
         if found is None:
             return UNKNOWN_KEY
         entry = <SignKey>found
-        if memcmp(entry.name, name, 32) != 0:
-            return UNKNOWN_KEY
         if parsed.context_len and not entry.context:
             return None
         facts[FACT_ALG] = _of(entry.alg_name)

@@ -64,7 +64,7 @@ cdef bint glob_matches(const uint8_t* pattern, Py_ssize_t pattern_len,
     return p == pattern_len
 
 
-cdef class CompiledToken:
+cdef class CompiledToken(_Taught):
     """What a token grants, as ``capability.token`` parsed it: facts, never a decision.
 
     ``rights``: (operation index, pattern) pairs. ``checks``: each a list of alternatives ``("time", deadline)``,
@@ -73,7 +73,6 @@ cdef class CompiledToken:
     CLOCK_BOOTTIME when the token was first seen, so that a clock set back does not revive it.
     """
 
-    cdef uint8_t name[32]
     cdef uint64_t generation
     cdef int64_t deadline
     cdef double time_offset

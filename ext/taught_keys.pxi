@@ -1,6 +1,6 @@
 # What the engine is taught about keys (service/hot_path.py).
 
-cdef class VerifyKey:
+cdef class VerifyKey(_Taught):
     """What answers a verification by a stored key: one candidate version, and the answer to each verdict.
 
     ``prefix``: 32 bytes, the sub-tag of ``service.verdict_cache``. ``answers``: by verdict bits, the answer's
@@ -8,7 +8,6 @@ cdef class VerifyKey:
     from ``key_id`` on. ``context``: whether the algorithm takes one.
     """
 
-    cdef uint8_t name[32]
     cdef uint8_t prefix[32]
     cdef uint64_t keyring
     cdef uint64_t policy
@@ -34,13 +33,12 @@ cdef class VerifyKey:
         self.valid = valid
 
 
-cdef class SignKey:
+cdef class SignKey(_Taught):
     """What signs with a stored key: ``sign(message, context=...)`` of its newest version's handle.
 
     ``answer_part``: JSON of the answer behind the signature. ``cost``: admission units.
     """
 
-    cdef uint8_t name[32]
     cdef uint64_t keyring
     cdef int alg
     cdef uint64_t cost

@@ -228,3 +228,24 @@ def test_a_closed_log_is_left_to_the_general_path(taught: Taught, tmp_path: Path
     taught.ask(SIGN)
     time.sleep(0.15)
     assert taught.ask(SIGN) is None
+
+
+def test_many_tokens_are_known_at_once(taught: Taught) -> None:
+    """In a table with one place a name, some of so many would have taken another's."""
+    generation = taught.arena.generation(CAPABILITY)
+    names = [f"token-{number}" for number in range(300)]
+    for name in names:
+        token = CompiledToken(name.encode(), b"", 1 << 40, 0.0, [(SIGN, b"*")], [])
+        taught.engine.learn_token(name, token, generation)
+    found = [taught.engine.token(SIGN, f"Bearer {name}") for name in names]
+    assert [token.tenant.decode() for token in found if token is not None] == names
+
+
+def test_a_full_table_gives_entries_up_and_takes_new_ones(taught: Taught) -> None:
+    generation = taught.arena.generation(CAPABILITY)
+    for number in range(3 * 4096):
+        name = f"token-{number}"
+        taught.engine.learn_token(
+            name, CompiledToken(name.encode(), b"", 1 << 40, 0.0, [(SIGN, b"*")], []), generation
+        )
+        assert taught.engine.token(SIGN, f"Bearer {name}") is not None
