@@ -122,6 +122,18 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
         if policy.expired(now):
             raise KeyDisabled(f"key {self.key_id} could be used until {policy.not_after} (not_after)")
 
+    def rotation_due(self, now: float) -> bool:
+        """Whether the service should make the next version at ``now`` (Unix seconds)."""
+        period = self.policy.rotation_period_seconds
+        newest = self.versions[len(self.versions)]
+        return (
+            period is not None
+            and self.state is KeyState.ENABLED
+            and newest.origin is Origin.GENERATED
+            and now >= newest.created_at + period
+            and not self.policy.expired(now)
+        )
+
     def changed_policy(self, change: PolicyChange) -> KeyPolicy:
         """The policy after ``change``.
 

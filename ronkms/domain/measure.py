@@ -62,6 +62,7 @@ COUNTERS: Final = (
     *(f"kms_audit_summarized_total|{reason}" for reason in SUMMARIZED_REASONS),
     "service_crashed_total",
     "kms_keystore_damaged_records_total",
+    "kms_rotation_failed_total",
 )
 COUNTER_INDEX: Final = {name: position for position, name in enumerate(COUNTERS)}
 

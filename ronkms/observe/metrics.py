@@ -35,6 +35,7 @@ _COUNTERS: Final = {
     "kms_audit_records_total": ("", "Audit records appended."),
     "kms_audit_summarized_total": ("reason", "Refusals of rejected_total that a summary record has counted."),
     "kms_keystore_damaged_records_total": ("", "Sealed records found damaged; each isolates its key."),
+    "kms_rotation_failed_total": ("", "Rotations by policy that were due and failed or were skipped."),
     "service_crashed_total": ("", "ServiceCrashed events: worker or admin processes that died unexpectedly."),
 }
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 READINESS_SECONDS: Final = 0.1
 RECHECK_SECONDS: Final = 1.0
 DESTROY_SECONDS: Final = 5.0
+ROTATE_SECONDS: Final = 5.0
 SUMMARY_SECONDS: Final = 10.0
 CLOCK_SECONDS: Final = 5.0
 CLOCK_WARNING_SECONDS: Final = 1.0
@@ -60,8 +61,12 @@ class AdminProcess:
         checkpointer.start()
         AdminSocket(application, checkpointer).serve_in_thread()
         chores = Chores(self._chores(readiness))
+        # By itself: making an RSA key takes long, and readiness must not wait for it.
+        rotation = Chores([Chore("rotation", ROTATE_SECONDS, application.rotate_due)])
         chores.start()
+        rotation.start()
         server.run()
+        rotation.stop()
         chores.stop()
         self._summarize()
         checkpointer.stop()

@@ -106,7 +106,8 @@ class Importing:
                 seal=seal,
             )
             key = self._journaling.commit(call, add)
-            self._journaling.rotated(call, key)
+            call.key_version = len(key.versions)
+            self._journaling.rotated(key, call.corr_id)
         else:
             create = partial(
                 self._store.create,

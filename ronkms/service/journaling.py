@@ -37,17 +37,17 @@ class Journaling:
         call.phase = "outcome"
         return change()
 
-    def rotated(self, call: Call, key: Key) -> None:
-        """Publishes ``KeyRotated`` and notes the new version for the audit outcome."""
-        call.key_version = len(key.versions)
+    def rotated(self, key: Key, corr_id: str) -> None:
+        """Publishes ``KeyRotated`` for the newest version."""
+        number = len(key.versions)
         self._bus.publish(
             "KeyRotated",
             {
                 "tenant": key.tenant,
                 "key_id": key.key_id,
-                "key_version": call.key_version,
-                "alg": key.versions[call.key_version].alg,
-                "corr_id": call.corr_id,
+                "key_version": number,
+                "alg": key.versions[number].alg,
+                "corr_id": corr_id,
             },
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from ronkms_native import Arena
@@ -12,6 +13,7 @@ from ronkms.audit.receipt import Receipts
 from ronkms.backends.protocol import Backend
 from ronkms.bus.protocol import Bus
 from ronkms.capability.protocol import CapabilityVerifier
+from ronkms.domain.measure import COUNTER_INDEX
 from ronkms.policy.pq import PqPolicy
 from ronkms.service.admission import Gate
 from ronkms.service.batches import Batches
@@ -23,6 +25,7 @@ from ronkms.service.key_access import KeyAccess
 from ronkms.service.lifecycle import Lifecycle
 from ronkms.service.plain_batches import PlainBatches
 from ronkms.service.reading import Reading
+from ronkms.service.rotation import Rotation
 from ronkms.service.sign import Signing
 from ronkms.service.verify import Verifying
 from ronkms.service.wrapping import Wrapping
@@ -80,6 +83,19 @@ class KmsService:
             default_backend=default_backend,
         )
         self._destruction = Destruction(store=store, audit=audit, journaling=journaling)
+        self._verify_only = verify_only
+        self._rotation = Rotation(
+            store=store,
+            access=access,
+            audit=audit,
+            journaling=journaling,
+            on_failed=partial(arena.count, COUNTER_INDEX["kms_rotation_failed_total"]),
+        )
+
+    def rotate_due(self, now: int) -> int:
+        """The chore of one process: rotates what is due at ``now`` (Unix seconds) by its policy, unless the
+        server only verifies. Returns how many keys. Raises AuditUnavailable."""
+        return 0 if self._verify_only else self._rotation.rotate_due(now)
 
     def destroy_due(self, now: int) -> int:
         """The chore of one process: destroys what is due at ``now`` (Unix seconds), drops old import

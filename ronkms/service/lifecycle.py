@@ -95,7 +95,8 @@ class Lifecycle:
                 seal=partial(backend.generate, key.alg),
             ),
         )
-        self._journaling.rotated(call, changed)
+        call.key_version = len(changed.versions)
+        self._journaling.rotated(changed, call.corr_id)
         return new_version(changed)
 
     def enable(self, call: Call, key_id: str, version: int | None) -> StateChange:

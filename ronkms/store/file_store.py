@@ -31,7 +31,7 @@ from ronkms.store.journal_entry import (
 )
 from ronkms.store.keyring import Keyring, Retired
 from ronkms.store.pending_record import PendingFile, PendingRecord
-from ronkms.store.protocol import Seal
+from ronkms.store.protocol import Condition, Seal
 from ronkms.store.record_check import damaged_records, read_record, record_name, settle_surplus
 from ronkms.store.record_files import RecordFiles
 from ronkms.store.server_lock import ServerLock
@@ -44,6 +44,10 @@ _log = structlog.get_logger("ronkms.store")
 
 def _seconds() -> int:
     return int(time.time())
+
+
+def _always(_: Key) -> None:
+    """No condition."""
 
 
 class FileStore:
@@ -140,6 +144,10 @@ class FileStore:
         """(tenant, key_id, version or None for the whole key) whose window has passed at ``now``."""
         return self._keyring.due(now)
 
+    def due_for_rotation(self, now: int) -> list[Key]:
+        """Keys whose rotation period has passed at ``now``, by tenant and key id."""
+        return self._keyring.due_for_rotation(now)
+
     def damaged(self) -> list[str]:
         """Names of records found damaged by this process: tenant/key_id/version (file)."""
         return self._keyring.damaged()
@@ -189,21 +197,31 @@ class FileStore:
                 self._commit(staged, PendingRecord(tenant, key_id, 1), entry)
         return self._keyring.get(tenant, key_id)
 
-    def add_version(self, tenant: str, key_id: str, *, alg: str, origin: Origin, seal: Seal) -> Key:
+    def add_version(
+        self,
+        tenant: str,
+        key_id: str,
+        *,
+        alg: str,
+        origin: Origin,
+        seal: Seal,
+        condition: Condition = _always,
+    ) -> Key:
         """The next version, enabled; ``alg`` may be another of the same usage.
 
         The material is made outside the lock for the number that should be next, and made again if another
-        process took that number. Raises NotFound, KeyDisabled (key is not enabled), Conflict (other usage),
-        BackendUnavailable (the disk)."""
+        process took that number; ``condition`` is asked before that and again under the lock. Raises
+        NotFound, KeyDisabled (key is not enabled), Conflict (other usage), BackendUnavailable (the disk), and
+        what ``condition`` raises."""
         with _disk():
             for _ in range(_OPTIMISTIC_TRIES):
-                number = self._next_number(tenant, key_id, alg)
+                number = self._next_number(tenant, key_id, alg, condition)
                 staged, version = self._stage(tenant, key_id, number, alg, origin, seal)
                 with self._discarding(staged), self._exclusive():
-                    if self._next_number(tenant, key_id, alg) == number:
+                    if self._next_number(tenant, key_id, alg, condition) == number:
                         return self._commit_version(staged, tenant, key_id, version)
             with self._exclusive():
-                number = self._next_number(tenant, key_id, alg)
+                number = self._next_number(tenant, key_id, alg, condition)
                 staged, version = self._stage(tenant, key_id, number, alg, origin, seal)
                 with self._discarding(staged):
                     return self._commit_version(staged, tenant, key_id, version)
@@ -335,9 +353,10 @@ class FileStore:
             raise
         self._pending.clear()
 
-    def _next_number(self, tenant: str, key_id: str, alg: str) -> int:
+    def _next_number(self, tenant: str, key_id: str, alg: str, condition: Condition) -> int:
         key = self._keyring.get(tenant, key_id)
         key.require_enabled()
+        condition(key)
         if algorithm(alg).usage is not key.usage:
             raise Conflict(f"key {key_id} is for {key.usage}; {alg} is not")
         return len(key.versions) + 1

@@ -44,6 +44,8 @@ class Keyring:
         self._sorted_ids: dict[str, list[str]] = {}
         self._versions = 0
         self._scheduled: dict[tuple[str, str, int | None], int] = {}
+        self._rotating: set[tuple[str, str]] = set()
+        """Keys with a rotation period."""
         self._damaged: dict[tuple[str, str], dict[int, str]] = {}
 
     # --- reading
@@ -82,6 +84,11 @@ class Keyring:
         """What is scheduled for destruction at ``now`` or earlier, the earliest first."""
         due = [(at, name) for name, at in list(self._scheduled.items()) if at <= now]
         return [name for _, name in sorted(due, key=lambda item: item[0])]
+
+    def due_for_rotation(self, now: int) -> list[Key]:
+        """Keys whose rotation period has passed at ``now``, by tenant and key id."""
+        keys = (self.get(*name) for name in sorted(self._rotating.copy()))
+        return [key for key in keys if key.rotation_due(now)]
 
     def damaged(self) -> list[str]:
         """Names of damaged records."""
@@ -131,7 +138,7 @@ class Keyring:
         self._versions += 1
         self._schedule(tenant, key_id, 1, version.destroy_at)
         self._schedule(tenant, key_id, None, entry.destroy_at)
-        keys[key_id] = Key(
+        key = Key(
             tenant=tenant,
             key_id=key_id,
             alg=version.alg,
@@ -145,6 +152,8 @@ class Keyring:
             versions={1: version},
             destroy_at=entry.destroy_at,
         )
+        keys[key_id] = key
+        self._note_rotation(key)
         if tenant in self._sorted_ids:
             insort(self._sorted_ids[tenant], key_id)
 
@@ -172,6 +181,7 @@ class Keyring:
     def _change_policy(self, seq: int, key: Key, change: SetPolicy) -> None:
         changed = replace(key, policy=change.policy, epoch=seq)
         self._put(changed)
+        self._note_rotation(changed)
         for number, version in key.versions.items():
             if key.is_usable(number) and not changed.is_usable(number):
                 self._retire(key, version)
@@ -203,6 +213,12 @@ class Keyring:
             self._scheduled.pop((tenant, key_id, number), None)
         else:
             self._scheduled[tenant, key_id, number] = destroy_at
+
+    def _note_rotation(self, key: Key) -> None:
+        if key.policy.rotation_period_seconds is None:
+            self._rotating.discard((key.tenant, key.key_id))
+        else:
+            self._rotating.add((key.tenant, key.key_id))
 
     def _put(self, key: Key) -> None:
         self._tenants[key.tenant][key.key_id] = replace(key, damaged=self._damage_of(key))

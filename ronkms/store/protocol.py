@@ -17,6 +17,9 @@ from ronkms.domain.key_policy import KeyPolicy, PolicyChange
 Seal = Callable[[bytes], tuple[bytes, bytes]]
 """Makes material for a record identity: returns (sealed record, public key)."""
 
+Condition = Callable[[Key], object]
+"""Raises a KmsError if the key, as it is now, must not be changed after all."""
+
 
 class KeyStore(Protocol):
     """Keys by tenant and key id."""
@@ -52,8 +55,19 @@ class KeyStore(Protocol):
     ) -> Key:
         """A new key with version 1. Raises Conflict if it exists (in any state)."""
 
-    def add_version(self, tenant: str, key_id: str, *, alg: str, origin: Origin, seal: Seal) -> Key:
-        """The next version, enabled. Raises NotFound, KeyDisabled (key is not enabled)."""
+    def add_version(
+        self,
+        tenant: str,
+        key_id: str,
+        *,
+        alg: str,
+        origin: Origin,
+        seal: Seal,
+        condition: Condition = ...,
+    ) -> Key:
+        """The next version, enabled. ``condition`` is decided under the lock; by default there is none.
+
+        Raises NotFound, KeyDisabled (key is not enabled), and what ``condition`` raises."""
 
     def set_state(
         self,
@@ -84,6 +98,9 @@ class KeyStore(Protocol):
 
         ``due_by``: only if the window has passed at that time (Unix seconds), decided under the lock, so that
         a restore just before wins. Raises NotFound, Conflict (not scheduled, or not due)."""
+
+    def due_for_rotation(self, now: int) -> list[Key]:
+        """Keys whose rotation period has passed at ``now`` (Unix seconds), by tenant and key id."""
 
     def damaged(self) -> list[str]:
         """Names of records found damaged, for readiness detail, logs and the metric."""

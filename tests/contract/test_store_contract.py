@@ -295,6 +295,57 @@ def test_a_policy_changes_by_what_is_given(suite: Suite) -> None:
     assert epochs == sorted(set(epochs))
 
 
+def test_a_rotation_is_due_once_a_period(suite: Suite) -> None:
+    made = suite.create(alg="ML-DSA-44")
+    suite.create("other", alg="ML-DSA-44")
+    due = made.created_at + 3600
+    assert suite.store.due_for_rotation(1 << 40) == []
+    key = suite.store.set_policy("acme", "orders", PolicyChange(rotation_period_seconds=3600))
+    for _ in range(2):
+        assert suite.store.due_for_rotation(due - 1) == []
+        assert suite.store.due_for_rotation(due) == [suite.store.get("acme", "orders")]
+        suite.restart()
+    suite.store.set_policy("acme", "orders", PolicyChange(not_after=due + 1))
+    assert suite.store.due_for_rotation(due) != []
+    assert suite.store.due_for_rotation(due + 1) == [], "expired"
+    suite.store.set_policy("acme", "orders", PolicyChange(not_after=None))
+    suite.store.set_state("acme", "orders", DISABLED)
+    assert suite.store.due_for_rotation(due) == []
+    suite.store.set_state("acme", "orders", ENABLED)
+    key = suite.rotate(alg="ML-DSA-44")
+    assert suite.store.due_for_rotation(key.versions[2].created_at + 3599) == []
+    assert suite.store.due_for_rotation(key.versions[2].created_at + 3600) == [key]
+    suite.rotate(alg="ML-DSA-44", origin=Origin.IMPORTED)
+    assert suite.store.due_for_rotation(1 << 40) == []
+    suite.rotate(alg="ML-DSA-44")
+    suite.store.set_policy("acme", "orders", PolicyChange(rotation_period_seconds=None))
+    assert suite.store.due_for_rotation(1 << 40) == []
+
+
+def test_a_condition_is_asked_under_the_lock(suite: Suite) -> None:
+    """What holds before the material is made and no longer when it is there: nothing is added."""
+    suite.create()
+    asked: list[int] = []
+
+    def once(key: Key) -> None:
+        asked.append(len(key.versions))
+        if len(asked) > 1:
+            raise Conflict("not any more")
+
+    with pytest.raises(Conflict, match="not any more"):
+        suite.store.add_version(
+            "acme",
+            "orders",
+            alg="Ed25519",
+            origin=Origin.GENERATED,
+            seal=suite.seal("Ed25519"),
+            condition=once,
+        )
+    assert asked == [1, 1]
+    assert len(suite.store.get("acme", "orders").versions) == 1
+    assert suite.rotate().newest_enabled().number == 2
+
+
 def test_a_policy_that_a_key_cannot_have_is_refused(suite: Suite) -> None:
     with pytest.raises(NotFound):
         suite.store.set_policy("acme", "orders", PolicyChange(not_after=1))

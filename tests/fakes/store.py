@@ -13,7 +13,7 @@ from ronkms.domain.key import Key, KeyState, KeyVersion, Origin, record_identity
 from ronkms.domain.key_policy import KeyPolicy, PolicyChange
 from ronkms.domain.lifecycle import check_transition
 from ronkms.errors import Conflict, KeyDisabled, NotFound
-from ronkms.store.protocol import Seal
+from ronkms.store.protocol import Condition, Seal
 
 
 class FakeStore:
@@ -78,9 +78,19 @@ class FakeStore:
         )
         return self._add(key, alg, origin, seal)
 
-    def add_version(self, tenant: str, key_id: str, *, alg: str, origin: Origin, seal: Seal) -> Key:
+    def add_version(
+        self,
+        tenant: str,
+        key_id: str,
+        *,
+        alg: str,
+        origin: Origin,
+        seal: Seal,
+        condition: Condition = lambda _: None,
+    ) -> Key:
         key = self.get(tenant, key_id)
         key.require_enabled()
+        condition(key)
         return self._add(key, alg, origin, seal)
 
     def _add(self, key: Key, alg: str, origin: Origin, seal: Seal) -> Key:
@@ -152,6 +162,9 @@ class FakeStore:
             )
         state = KeyState.DESTROYED if version is None else key.state
         return self._put(msgspec.structs.replace(key, state=state, destroy_at=None, epoch=key.epoch + 1))
+
+    def due_for_rotation(self, now: int) -> list[Key]:
+        return [key for _, key in sorted(self.keys.items()) if key.rotation_due(now)]
 
     def damage(self, tenant: str, key_id: str) -> None:
         """Marks a key's first record as damaged."""
