@@ -19,13 +19,17 @@ from ronkms_native import Arena, AuditDamaged, AuditLog, AuditWriteError, Custod
 from ronkms.api.app import create_wsgi
 from ronkms.api.entry import Entry
 from ronkms.api.openapi_documents import served_documents
+from ronkms.audit.checkpoint_files import CheckpointFiles
 from ronkms.audit.checkpointer import Checkpointer
 from ronkms.audit.log import AuditLogTrail
 from ronkms.audit.log_keys import LogSigner
+from ronkms.audit.note import NoteKey
 from ronkms.audit.receipt import CheckpointReceipts
 from ronkms.audit.recheck import LogRecheck
 from ronkms.audit.summary import RefusalSummary
 from ronkms.audit.tree_state import check_log
+from ronkms.audit.witness_client import submit
+from ronkms.audit.witness_reporter import WitnessReporter
 from ronkms.backends.protocol import Backend
 from ronkms.backends.registry import FACTORIES, open_backend
 from ronkms.bus.local import LocalBus
@@ -47,7 +51,7 @@ from ronkms.domain.measure import (
     OPS,
     OUTCOMES,
 )
-from ronkms.errors import IntegrityError, StartError
+from ronkms.errors import BadRequest, ConfigError, IntegrityError, StartError, Unavailable
 from ronkms.journal import ChangeSignal
 from ronkms.observe.clock import ClockSkew
 from ronkms.policy.pq import PqPolicy
@@ -190,6 +194,19 @@ class Application:
             count_failure=self._counter("kms_audit_integrity_failed_total"),
         )
 
+    def witness_reporter(self) -> WitnessReporter | None:
+        """Of the audit log, if there is a witness; for the admin process, behind its checkpointer."""
+        settings = self.settings
+        if not settings.audit_witness_url:
+            return None
+        return WitnessReporter(
+            settings.data_path / "audit",
+            settings.audit_witness_url,
+            _witness_key(settings),
+            required=settings.audit_witness_required,
+            count_failure=self._counter("kms_audit_integrity_failed_total"),
+        )
+
     def audit_recheck(self) -> LogRecheck:
         """Of the audit log; for the admin process, behind its checkpointer."""
         return LogRecheck(
@@ -225,12 +242,36 @@ def _open_audit_log(settings: Settings, arena: Arena, directory: Path) -> AuditL
         raise StartError(f"audit: {error}") from None
     try:
         check_log(directory, *log.head)
+        if settings.audit_witness_url:
+            _ask_witness(settings, directory)
     except IntegrityError as error:
         arena.count(COUNTER_INDEX["kms_audit_integrity_failed_total"])
         raise IntegrityError(f"{error}; keep the directory as evidence, see ronctl audit verify") from None
     if log.recovered_bytes:
         _log.warning("audit_tail_quarantined", bytes=log.recovered_bytes, directory=str(directory))
     return log
+
+
+def _witness_key(settings: Settings) -> NoteKey:
+    try:
+        return NoteKey.parse(settings.audit_witness_key)
+    except ValueError as error:
+        raise ConfigError(f"audit_witness_key: {error}") from None
+
+
+def _ask_witness(settings: Settings, directory: Path) -> None:
+    """Raises IntegrityError: the witness knows more of the log, or another one."""
+    key = _witness_key(settings)
+    if not CheckpointFiles(directory).latest():
+        return
+    try:
+        submit(directory, settings.audit_witness_url, key)
+    except Unavailable as error:
+        if settings.audit_witness_required:
+            raise StartError(f"audit_witness_url: {error}") from None
+        _log.warning("audit_witness_unavailable", error=str(error))
+    except BadRequest as error:
+        raise ConfigError(f"audit_witness_url: {error}") from None
 
 
 def _make_arena(settings: Settings) -> Arena:

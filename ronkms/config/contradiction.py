@@ -12,6 +12,7 @@ def check_contradictions(settings: Settings) -> None:
     _check_seal(settings)
     _check_tls(settings)
     _check_addresses(settings)
+    _check_witness(settings)
 
 
 def _check_offer(settings: Settings) -> None:
@@ -58,3 +59,10 @@ def _check_tls(settings: Settings) -> None:
 def _check_addresses(settings: Settings) -> None:
     if settings.api == settings.metrics:
         raise ConfigError("metrics_addr: must differ from api_addr")
+
+
+def _check_witness(settings: Settings) -> None:
+    if bool(settings.audit_witness_url) != bool(settings.audit_witness_key):
+        raise ConfigError("audit_witness_url, audit_witness_key: both or none must be set")
+    if settings.audit_witness_required and not settings.audit_witness_url:
+        raise ConfigError("audit_witness_required: needs audit_witness_url and audit_witness_key")

@@ -16,6 +16,8 @@ _FORMS: Final = {
     "address": "IP:port, like 127.0.0.1:9446 or [::1]:9446",
     "optional address": "IP:port, like 127.0.0.1:9445, or empty",
     "path": "a path",
+    "url": "http://host:port or https://host:port, or empty",
+    "verifier key": "NAME+ID+KEY, or empty",
     "required path": "a path, not empty",
 }
 
@@ -32,7 +34,7 @@ class Field:
     description: str
     group: str
     form: str
-    """``address``, ``optional address``, ``path`` or empty."""
+    """``address``, ``optional address``, ``path``, ``url``, ``verifier key`` or empty."""
     required: bool
     """It must not be empty."""
 

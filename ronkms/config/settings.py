@@ -120,6 +120,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             " all others before it. `all`: every answer waits for the disk."
         ),
     ] = "group"
+    audit_witness_url: Annotated[
+        str,
+        Meta(
+            description="A witness that cosigns the checkpoints of the audit log and is asked at the start"
+            " (docs/formats/checkpoint.md).",
+            extra={"form": "url"},
+        ),
+    ] = ""
+    audit_witness_key: Annotated[
+        str,
+        Meta(
+            description="The witness's public key, as `ronctl audit witness serve` prints it.",
+            extra={"form": "verifier key"},
+        ),
+    ] = ""
+    audit_witness_required: Annotated[
+        bool,
+        Meta(description="Without an answer of the witness no start, and not ready."),
+    ] = False
     audit_segment_bytes: Annotated[
         int, Meta(description="Size in bytes at which a new audit segment begins.", ge=1 << 16, le=1 << 32)
     ] = 1 << 26

@@ -54,11 +54,20 @@ class AdminProcess:
         _catch_signals()
         application = self._application
         checkpointer = application.checkpointer()
+        witness = application.witness_reporter()
         readiness = Readiness(
-            lambda: application.missing() + checkpointer.missing(), self._board, on_change=self._tell
+            lambda: [
+                *application.missing(),
+                *checkpointer.missing(),
+                *(witness.missing() if witness else []),
+            ],
+            self._board,
+            on_change=self._tell,
         )
         server = self._http(readiness)
         checkpointer.start()
+        if witness is not None:
+            witness.start()
         AdminSocket(application, checkpointer).serve_in_thread()
         chores = Chores(self._chores(readiness))
         # By itself: making an RSA key takes long, and readiness must not wait for it.

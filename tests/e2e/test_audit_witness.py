@@ -5,13 +5,15 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import pytest
 
-from tests.server_process import ServerProcess, free_port
+from tests.server_process import NotReadyError, ServerProcess, free_port
 
 
 @contextmanager
@@ -67,3 +69,30 @@ def test_a_copy_of_the_directory_put_back_is_noticed(tmp_path: Path) -> None:
         assert shown.returncode == 3
         assert "the directory was rolled back" in shown.stderr
         assert server.ronctl("audit", "verify", "--checkpoint", str(kept), check=False).returncode == 3
+
+
+def test_the_server_reports_and_asks_at_the_start(tmp_path: Path) -> None:
+    server = ServerProcess(tmp_path / "data")
+    port = free_port()
+    with server:
+        sign(server, 5)
+    shutil.copytree(server.data_dir, tmp_path / "copy", ignore=shutil.ignore_patterns("*.sock"))
+    cosigned = server.data_dir / "audit" / "checkpoints" / "cosigned"
+    with witness_process(server, tmp_path / "witness", port) as key:
+        server.env |= {"KMS_AUDIT_WITNESS_URL": f"http://127.0.0.1:{port}", "KMS_AUDIT_WITNESS_KEY": key}
+        with server:
+            sign(server, 5)
+            deadline = time.monotonic() + 60
+            while not cosigned.exists() or int(cosigned.read_text().split("\n")[1]) < 14:
+                assert time.monotonic() < deadline, server.output()
+                time.sleep(0.1)
+        shutil.rmtree(server.data_dir)
+        shutil.move(tmp_path / "copy", server.data_dir)
+        with pytest.raises(NotReadyError, match="the directory was rolled back"):
+            server.start()
+    server.start()
+    assert any("audit_witness_unavailable" in line for line in server.stderr), "a dead one is reported"
+    assert server.stop() == 0
+    server.env["KMS_AUDIT_WITNESS_REQUIRED"] = "true"
+    with pytest.raises(NotReadyError, match="audit_witness_url"):
+        server.start()
