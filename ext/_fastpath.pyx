@@ -257,6 +257,8 @@ cdef class Engine:
         if found is None:
             return UNKNOWN_KEY
         entry = <SignKey>found
+        if entry.policy != native.generation(self._arena, self._policy):
+            return UNKNOWN_KEY
         if parsed.context_len and not entry.context:
             return None
         facts[FACT_ALG] = _of(entry.alg_name)
@@ -273,7 +275,8 @@ cdef class Engine:
         except Exception:
             # The general path meets it again, and records and answers it.
             return None
-        if native.generation(self._arena, self._keyring) != entry.keyring:
+        if (native.generation(self._arena, self._keyring) != entry.keyring
+                or native.generation(self._arena, self._policy) != entry.policy):
             # Something changed meanwhile, perhaps this key: the general path looks, and signs anew if it may.
             return None
         encoded = b2a_base64(signature, newline=False)

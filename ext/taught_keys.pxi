@@ -34,12 +34,13 @@ cdef class VerifyKey(_Taught):
 
 
 cdef class SignKey(_Taught):
-    """What signs with a stored key: ``sign(message, context=...)`` of its newest version's handle.
+    """What signs with a stored key: ``sign(message, context=...)`` of the handle of the version that signs.
 
     ``answer_part``: JSON of the answer behind the signature. ``cost``: admission units.
     """
 
     cdef uint64_t keyring
+    cdef uint64_t policy
     cdef int alg
     cdef uint64_t cost
     cdef bint context
@@ -48,9 +49,10 @@ cdef class SignKey(_Taught):
     cdef bytes answer_part
     cdef object sign
 
-    def __init__(self, *, uint64_t keyring, int alg, bytes alg_name, uint64_t cost, bint context, bytes audit_part,
-                 bytes answer_part, sign):
+    def __init__(self, *, uint64_t keyring, uint64_t policy, int alg, bytes alg_name, uint64_t cost, bint context,
+                 bytes audit_part, bytes answer_part, sign):
         self.keyring = keyring
+        self.policy = policy
         self.alg = alg
         self.alg_name = alg_name
         self.cost = cost

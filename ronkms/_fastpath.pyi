@@ -51,12 +51,13 @@ class VerifyKey:
 
 @disjoint_base
 class SignKey:
-    """The newest version of a key, ready to sign. ``cost``: admission units."""
+    """The version of a key that signs, ready. ``cost``: admission units."""
 
     def __init__(
         self,
         *,
         keyring: int,
+        policy: int,
         alg: int,
         alg_name: bytes,
         cost: int,

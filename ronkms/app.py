@@ -50,11 +50,14 @@ from ronkms.domain.measure import (
     KEYRING,
     OPS,
     OUTCOMES,
+    POLICY,
 )
 from ronkms.errors import BadRequest, ConfigError, IntegrityError, StartError, Unavailable
 from ronkms.journal import ChangeSignal
 from ronkms.observe.clock import ClockSkew
-from ronkms.policy.pq import PqPolicy
+from ronkms.policy.entry import DefaultsSet
+from ronkms.policy.pq import VerifyMode
+from ronkms.policy.registry import PolicyRegistry
 from ronkms.seal import open_custody
 from ronkms.service.hot_path import HotPath
 from ronkms.service.kms import KmsService
@@ -62,6 +65,8 @@ from ronkms.store.file_store import FileStore
 
 SPARE_SLOTS: Final = 4
 """Arena slots beyond workers and admin process: a successor may start before its predecessor is buried."""
+PREPARED_AT_ONCE: Final = 16
+"""Hybrid versions that one turn of the chore makes at most."""
 TENANTS: Final = 4096
 """Rows of the fair-share table: tenants that are active at the same time."""
 
@@ -110,7 +115,18 @@ class Application:
             count=self._counter("kms_audit_records_total"),
         )
         self.refusal_summary = RefusalSummary(self.arena, self.audit)
-        self._pq_policy = PqPolicy(settings.pq_verify_mode)
+        self.policy_registry = PolicyRegistry.open(
+            directory,
+            mac=self.custody.mac,
+            signal=self._change_signal(POLICY),
+            defaults=DefaultsSet(
+                VerifyMode(settings.pq_verify_mode),
+                settings.pq_produce_hybrid,
+                settings.pq_rollout_percent,
+                int(time.time()),
+            ),
+        )
+        opened.callback(self.policy_registry.close)
         self.service = KmsService(
             arena=self.arena,
             store=self.store,
@@ -124,7 +140,7 @@ class Application:
                 published=partial(self.arena.generation, AUDIT_CHECKPOINT),
             ),
             bus=self.bus,
-            policy=self._pq_policy,
+            policy=self.policy_registry,
             default_backend=settings.backend,
             import_directory=directory / "keystore" / "import",
             verify_only=settings.verify_only,
@@ -145,6 +161,7 @@ class Application:
             backend.after_fork()
         self.store.after_fork()
         self.capabilities.after_fork()
+        self.policy_registry.after_fork()
         self.bus.after_fork()
         self.audit.after_fork()
         if role == "worker" and self.settings.audit_sync != "all":
@@ -156,7 +173,7 @@ class Application:
                     store=self.store,
                     access=self.service.access,
                     capabilities=self.capabilities,
-                    policy=self._pq_policy,
+                    policy=self.policy_registry,
                     verify_only=self.settings.verify_only,
                 )
             )
@@ -216,6 +233,11 @@ class Application:
     def rotate_due(self) -> None:
         """Rotates what its policy says is old enough."""
         self.service.rotate_due(int(time.time()))
+
+    def prepare_hybrids(self) -> None:
+        """Makes some of the hybrid versions that the rollout waits for."""
+        if not self.settings.verify_only:
+            self.service.prepare_hybrids(PREPARED_AT_ONCE)
 
     def publish(self, event: str, fields: Mapping[str, str | int]) -> None:
         """An event of the server itself."""

@@ -47,7 +47,7 @@ def create(context: Context, call: Call, incoming: Incoming) -> Answer:
 def rotate(context: Context, call: Call, incoming: Incoming) -> Answer:
     """POST /v1/kms/keys/rotate, /v1/kms/rotate."""
     request = decode(_ROTATE, incoming.json_body())
-    return json_answer(context.service.lifecycle.rotate(call, request.key_id))
+    return json_answer(context.service.lifecycle.rotate(call, request.key_id, _given(request.alg)))
 
 
 def enable(context: Context, call: Call, incoming: Incoming) -> Answer:

@@ -238,9 +238,13 @@ class CreateRequest(Request, frozen=True, kw_only=True):
 
 
 class RotateRequest(Request, frozen=True, kw_only=True, gc=False):
-    """Makes the next version."""
+    """Makes the next version. A key of a classical algorithm can move to its hybrid."""
 
     key_id: KeyId
+    alg: Annotated[
+        str | UnsetType,
+        Meta(description="The key's algorithm, or the composite it moves to. Default: as the policy says."),
+    ] = UNSET
 
 
 class StateRequest(Request, frozen=True, kw_only=True, gc=False):

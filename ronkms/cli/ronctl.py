@@ -17,6 +17,7 @@ from ronkms.cli.ronctl_cache import cache
 from ronkms.cli.ronctl_cap import cap
 from ronkms.cli.ronctl_config import config
 from ronkms.cli.ronctl_keys import keys
+from ronkms.cli.ronctl_policy import policy
 from ronkms.cli.ronctl_server import status, tail
 from ronkms.cli.ronctl_target import Target
 from ronkms.errors import ConfigError, IntegrityError, KmsError, Unavailable
@@ -48,7 +49,7 @@ def ronctl(context: click.Context, /, **options: Any) -> None:
     context.obj = Target(**options)
 
 
-for command in (audit, cache, cap, config, keys, status, tail):
+for command in (audit, cache, cap, config, keys, policy, status, tail):
     ronctl.add_command(command)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ronkms.config.field import FIELDS
 from ronkms.config.settings import Settings
 
-_WITHOUT_EFFECT = ("pq_produce_hybrid", "pq_rollout_percent", "pkcs11_module", "pkcs11_pin_file")
+_WITHOUT_EFFECT = ("pkcs11_module", "pkcs11_pin_file")
 
 
 def without_effect(settings: Settings) -> list[str]:

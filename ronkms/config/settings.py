@@ -60,7 +60,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     data_dir: Annotated[
         str,
         Meta(
-            description="Directory of `keystore/`, `audit/`, `bus/` and `capability/`; made with mode 0700.",
+            description="Directory of `keystore/`, `audit/`, `bus/`, `capability/` and `policy/`; made with"
+            " mode 0700.",
             extra={"group": "Custody", "form": "path", "required": True},
         ),
     ] = "/var/lib/ron-kms"
@@ -153,18 +154,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     pq_produce_hybrid: Annotated[
         bool,
         Meta(
-            description="Make new versions of signing keys hybrid. No effect in this version.",
+            description="Let keys that the rollout selects sign hybrid. `ronctl policy set` overrides it for"
+            " a tenant or key.",
             extra={"group": "Post-quantum policy"},
         ),
     ] = False
     pq_verify_mode: Annotated[
         Literal["or", "and", "pq_only"],
-        Meta(description="Which components of a hybrid signature must verify."),
+        Meta(
+            description="Which components of a hybrid signature must verify. `ronctl policy` sets and locks"
+            " it for a tenant or key."
+        ),
     ] = "and"
     pq_rollout_percent: Annotated[
         int,
         Meta(
-            description="Share of a tenant's keys, in percent, that sign hybrid. No effect in this version.",
+            description="Share of a tenant's keys, in percent, that sign hybrid if `pq_produce_hybrid`.",
             ge=0,
             le=100,
         ),

@@ -45,6 +45,14 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     error: Fault | None = None
 
 
+class WithSecrets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Arguments that hold tokens."""
+
+    def for_audit(self) -> msgspec.Struct:
+        """What the audit record says of them."""
+        raise NotImplementedError
+
+
 class NoArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """For operations that take nothing."""
 

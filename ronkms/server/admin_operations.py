@@ -24,12 +24,14 @@ from ronkms.config.settings import Settings
 from ronkms.domain.operation import Operation, Outcome
 from ronkms.errors import BadRequest, KmsError, NotFound, RequestError
 from ronkms.server import admin_messages as messages
+from ronkms.server import admin_policy_messages as policy_messages
 from ronkms.server.admin_audit import AuditAdmin, AuditTrailWithHead
+from ronkms.server.admin_policy import PolicyContext, PolicyOperations
 
 MAX_LISTED: Final = 500
 
 
-class AdminContext(Protocol):
+class AdminContext(PolicyContext, Protocol):
     """What the operations need of ``ronkms.app.Application``."""
 
     @property
@@ -57,6 +59,7 @@ class AdminOperations:
     def __init__(self, context: AdminContext, mint: CapabilityMint, audit: AuditAdmin) -> None:
         self._context = context
         self._mint = mint
+        policy = PolicyOperations(context)
         self._operations = {
             "status": _Operation(messages.NoArguments, self._status, audited=False),
             "audit.head": _Operation(messages.NoArguments, audit.head, audited=False),
@@ -68,6 +71,12 @@ class AdminOperations:
             "cap.roots": _Operation(messages.NoArguments, self._roots),
             "cap.rotate": _Operation(messages.RotateArguments, self._rotate, changes=True),
             "cap.withdraw": _Operation(messages.WithdrawArguments, self._withdraw, changes=True),
+            "policy.inspect": _Operation(policy_messages.InspectArguments, policy.inspect),
+            "policy.set": _Operation(policy_messages.SetArguments, policy.set, changes=True),
+            "policy.unset": _Operation(policy_messages.UnsetArguments, policy.unset, changes=True),
+            "policy.lock": _Operation(policy_messages.LockArguments, policy.lock, changes=True),
+            "policy.except": _Operation(policy_messages.ExceptArguments, policy.make_exception, changes=True),
+            "policy.end": _Operation(policy_messages.EndArguments, policy.end, changes=True),
             "cache.sweep": _Operation(messages.SweepArguments, self._sweep, changes=True),
         }
 
@@ -157,7 +166,7 @@ class _Record:
         self._principal = f"uid:{uid}"
         self._corr_id = request.corr_id or secrets.token_hex(16)
         self._op = request.op
-        self._arguments = arguments
+        self._arguments = arguments.for_audit() if isinstance(arguments, messages.WithSecrets) else arguments
 
     def write(
         self, outcome: Outcome, *, phase: str, code: str = "", result: msgspec.Struct | None = None
@@ -172,7 +181,7 @@ class _Record:
         self._audit.record(
             op=Operation.ADMIN,
             outcome=outcome,
-            tenant=arguments.tenant if isinstance(arguments, messages.MintArguments) else "",
+            tenant=getattr(arguments, "tenant", ""),
             token_id=self._principal,
             corr_id=self._corr_id,
             code=code,

@@ -15,6 +15,7 @@ import structlog
 
 from ronkms.domain.measure import GAUGE_INDEX
 from ronkms.errors import AuditUnavailable
+from ronkms.server.admin_policy import PolicyOperations
 from ronkms.server.board import ProcessBoard
 from ronkms.server.chores import Chore, Chores
 from ronkms.server.http_response import SERVER_NAME
@@ -31,6 +32,8 @@ DESTROY_SECONDS: Final = 5.0
 ROTATE_SECONDS: Final = 5.0
 SUMMARY_SECONDS: Final = 10.0
 CLOCK_SECONDS: Final = 5.0
+ROLLOUT_SECONDS: Final = 0.25
+EXCEPTION_SECONDS: Final = 1.0
 CLOCK_WARNING_SECONDS: Final = 1.0
 THREADS: Final = 4
 
@@ -119,6 +122,8 @@ class AdminProcess:
             Chore("destruction", DESTROY_SECONDS, application.destroy_due),
             Chore("audit summary", SUMMARY_SECONDS, self._summarize),
             Chore("audit recheck", RECHECK_SECONDS, application.audit_recheck().turn),
+            Chore("rollout", ROLLOUT_SECONDS, application.prepare_hybrids),
+            Chore("policy exceptions", EXCEPTION_SECONDS, PolicyOperations(application).end_expired),
             Chore("clock", CLOCK_SECONDS, self._watch_clock),
         ]
 

@@ -30,7 +30,9 @@ from ronkms.domain.measure import (
 )
 from ronkms.domain.operation import Operation, Outcome
 from ronkms.errors import KmsError
-from ronkms.policy.pq import PqPolicy
+from ronkms.policy.decision import Policy
+from ronkms.policy.pq import is_classical
+from ronkms.policy.rollout import signing_version
 from ronkms.service.key_access import KeyAccess
 from ronkms.service.results import Signature, Verification
 from ronkms.service.verdict_cache import VerdictCache, verdicts_of
@@ -64,7 +66,7 @@ class HotPath:
         store: KeyStore,
         access: KeyAccess,
         capabilities: CapabilityVerifier,
-        policy: PqPolicy,
+        policy: Policy,
         verify_only: bool,
     ) -> None:
         self._arena = arena
@@ -132,7 +134,9 @@ class HotPath:
 
     def _learn_verify_key(self, tenant: str, key_id: str, number: int) -> None:
         keyring, policy = self._arena.generation(KEYRING), self._arena.generation(POLICY)
-        mode = self._policy.verify_mode(tenant)
+        decision = self._policy.decide(tenant, key_id)
+        if decision.temporary:  # ends by the clock, which the engine does not watch
+            return
         key = self._usable(tenant, key_id)
         if key is None:
             return
@@ -141,14 +145,14 @@ class HotPath:
         except KmsError:
             return
         row = ALGORITHMS[version.alg]
-        if not self._policy.allows(mode, row):
+        if not decision.accept.allows(row):
             return
         last = bool(number) or not _has_older(key, version)
         answers: list[bytes | None] = []
         valid: list[bool] = []
         for bits in range(1 << len(row.components)):
             verdicts = verdicts_of(bits, len(row.components))
-            accepted = self._policy.accepts(mode, row, verdicts)
+            accepted = decision.accept.accepts(row, verdicts)
             valid.append(accepted)
             if not accepted and not last:
                 answers.append(None)
@@ -157,7 +161,7 @@ class HotPath:
                 valid=accepted,
                 alg=version.alg,
                 key_version=version.number,
-                mode=mode.value,
+                mode=decision.mode.value,
                 components=dict(zip(row.components, verdicts, strict=True)),
                 conformant=all(verdicts),
                 cache="hit",
@@ -165,7 +169,13 @@ class HotPath:
             answers.append(_encode(answer))
         entry = VerifyKey(
             prefix=self._cache.sub_tag(
-                tenant.encode(), mode, policy, key.epoch, version.alg, version.public, version.number
+                tenant.encode(),
+                decision.mode,
+                policy,
+                key.epoch,
+                version.alg,
+                version.public,
+                version.number,
             ),
             keyring=keyring,
             policy=policy,
@@ -179,12 +189,15 @@ class HotPath:
         self.engine.learn_verify_key(tenant.encode(), key_id.encode(), number, entry)
 
     def _learn_sign_key(self, tenant: str, key_id: str) -> None:
-        keyring = self._arena.generation(KEYRING)
+        keyring, policy = self._arena.generation(KEYRING), self._arena.generation(POLICY)
+        decision = self._policy.decide(tenant, key_id)
         key = self._usable(tenant, key_id)
-        if key is None:
+        if key is None or decision.temporary:
             return
         try:
-            version = key.newest_enabled()
+            version = signing_version(key, decision)
+            if version.alg != key.alg or (decision.refuses_classical_signing and is_classical(version.alg)):
+                return
             handle = self._access.handle(key, version)
         except KmsError:
             return
@@ -194,6 +207,7 @@ class HotPath:
         )
         entry = SignKey(
             keyring=keyring,
+            policy=policy,
             alg=ALG_INDEX[version.alg],
             alg_name=key.alg.encode(),
             cost=row.cost_private,

@@ -14,10 +14,11 @@ from ronkms.backends.protocol import Backend
 from ronkms.bus.protocol import Bus
 from ronkms.capability.protocol import CapabilityVerifier
 from ronkms.domain.measure import COUNTER_INDEX
-from ronkms.policy.pq import PqPolicy
+from ronkms.policy.decision import Policy
 from ronkms.service.admission import Gate
 from ronkms.service.batches import Batches
 from ronkms.service.destruction import Destruction
+from ronkms.service.hybrid_preparation import HybridPreparation
 from ronkms.service.import_tickets import ImportTickets
 from ronkms.service.importing import Importing
 from ronkms.service.journaling import Journaling
@@ -48,7 +49,7 @@ class KmsService:
         audit: AuditTrail,
         receipts: Receipts,
         bus: Bus,
-        policy: PqPolicy,
+        policy: Policy,
         default_backend: str,
         import_directory: Path,
         verify_only: bool = False,
@@ -65,14 +66,19 @@ class KmsService:
         self.receipts = receipts
         journaling = Journaling(audit=audit, bus=bus)
         self._tickets = ImportTickets(import_directory)
-        self.signing = Signing(gate=self.gate, access=access)
+        self.signing = Signing(gate=self.gate, access=access, policy=policy)
         self.verifying = Verifying(gate=self.gate, access=access, policy=policy, arena=arena)
         self.batches = Batches(gate=self.gate, signing=self.signing, verifying=self.verifying)
         self.plain_batches = PlainBatches(gate=self.gate, signing=self.signing, verifying=self.verifying)
         self.wrapping = Wrapping(gate=self.gate, access=access)
         self.reading = Reading(access=access, store=store)
         self.lifecycle = Lifecycle(
-            gate=self.gate, access=access, store=store, journaling=journaling, default_backend=default_backend
+            gate=self.gate,
+            access=access,
+            store=store,
+            journaling=journaling,
+            policy=policy,
+            default_backend=default_backend,
         )
         self.importing = Importing(
             gate=self.gate,
@@ -83,6 +89,9 @@ class KmsService:
             default_backend=default_backend,
         )
         self._destruction = Destruction(store=store, audit=audit, journaling=journaling)
+        self._preparation = HybridPreparation(
+            arena=arena, store=store, backends=backends, audit=audit, journaling=journaling, policy=policy
+        )
         self._verify_only = verify_only
         self._rotation = Rotation(
             store=store,
@@ -102,3 +111,8 @@ class KmsService:
         params. Returns how many keys and versions were destroyed. Raises AuditUnavailable."""
         self._tickets.drop_expired(now)
         return self._destruction.destroy_due(now)
+
+    def prepare_hybrids(self, limit: int) -> int:
+        """The chore of one process: makes up to ``limit`` hybrid versions that the rollout waits for.
+        Returns how many it made. Raises AuditUnavailable."""
+        return self._preparation.prepare(limit)

@@ -14,6 +14,8 @@ from ronkms.domain.key import DESTROY_WINDOW_SECONDS, Key, KeyState, Origin
 from ronkms.domain.key_policy import PolicyChange
 from ronkms.domain.lifecycle import check_transition
 from ronkms.errors import BadRequest, Conflict
+from ronkms.policy.decision import Policy
+from ronkms.policy.rollout import HYBRID_OF, lacks_hybrid, signing_version
 from ronkms.service.admission import Gate
 from ronkms.service.call import Call
 from ronkms.service.journaling import Journaling
@@ -39,12 +41,14 @@ class Lifecycle:
         access: KeyAccess,
         store: KeyStore,
         journaling: Journaling,
+        policy: Policy,
         default_backend: str,
     ) -> None:
         self._gate = gate
         self._access = access
         self._store = store
         self._journaling = journaling
+        self._policy = policy
         self._default_backend = default_backend
 
     def create(self, call: Call, wanted: NewKey) -> NewVersion:
@@ -76,13 +80,18 @@ class Lifecycle:
         self._journaling.state_changed(key.tenant, key_id, key.state.value, None, call.corr_id)
         return new_version(key)
 
-    def rotate(self, call: Call, key_id: str) -> NewVersion:
+    def rotate(self, call: Call, key_id: str, alg: str | None = None) -> NewVersion:
         """A new version, which signs or wraps from now on; older ones go on verifying and unwrapping.
 
-        Allowed outside the window of the key's policy: no private key is used."""
+        ``alg``: the key's own, or the hybrid that its classical algorithm moves to; by default that of the
+        version which the policy makes sign. Allowed outside the window of the key's policy: no private key
+        is used."""
         key = self._access.find(call, key_id)
         key.require_enabled()
-        self._gate.top_up(call, ALGORITHMS[key.alg].cost_private)
+        alg = self._rotated_alg(key) if alg is None else _checked_alg(key, alg)
+        if alg != key.alg:
+            call.capability.require(call.op, key_id=key_id, alg=alg)
+        self._gate.top_up(call, ALGORITHMS[alg].cost_private)
         backend = self._access.backend(key.backend)
         changed = self._journaling.commit(
             call,
@@ -90,14 +99,22 @@ class Lifecycle:
                 self._store.add_version,
                 call.tenant,
                 key_id,
-                alg=key.alg,
+                alg=alg,
                 origin=Origin.GENERATED,
-                seal=partial(backend.generate, key.alg),
+                seal=partial(backend.generate, alg),
             ),
         )
         call.key_version = len(changed.versions)
         self._journaling.rotated(changed, call.corr_id)
         return new_version(changed)
+
+    def _rotated_alg(self, key: Key) -> str:
+        decision = self._policy.decide(key.tenant, key.key_id)
+        if not any(map(key.is_usable, key.versions)):
+            return key.alg
+        if lacks_hybrid(key, decision):
+            return HYBRID_OF[key.newest_enabled().alg]
+        return signing_version(key, decision).alg
 
     def enable(self, call: Call, key_id: str, version: int | None) -> StateChange:
         """From disabled."""
@@ -168,6 +185,13 @@ def new_version(key: Key) -> NewVersion:
     return NewVersion(
         key_id=key.key_id, key_version=number, alg=version.alg, usage=key.usage, state=version.state
     )
+
+
+def _checked_alg(key: Key, alg: str) -> str:
+    allowed = [key.alg, HYBRID_OF[key.alg]] if key.alg in HYBRID_OF else [key.alg]
+    if alg not in allowed:
+        raise BadRequest(f"key {key.key_id} can be rotated to {' or '.join(allowed)}", field="/alg")
+    return alg
 
 
 def _state(key: Key, version: int | None) -> KeyState:

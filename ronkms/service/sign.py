@@ -6,6 +6,10 @@ import msgspec
 
 from ronkms.domain.algorithm import ALGORITHMS, Usage
 from ronkms.domain.key import Key, KeyVersion
+from ronkms.errors import PqPolicyRejected
+from ronkms.policy.decision import Policy
+from ronkms.policy.pq import is_classical
+from ronkms.policy.rollout import signing_version
 from ronkms.service.admission import Gate
 from ronkms.service.call import Call
 from ronkms.service.crypto_input import CryptoInput
@@ -25,15 +29,16 @@ class Prepared(msgspec.Struct, frozen=True, gc=False):
 
 
 class Signing:
-    """The newest enabled version of a key signs."""
+    """The newest enabled version of a key signs, of the kind that the rollout picks."""
 
-    def __init__(self, *, gate: Gate, access: KeyAccess) -> None:
+    def __init__(self, *, gate: Gate, access: KeyAccess, policy: Policy) -> None:
         self._gate = gate
         self._access = access
+        self._policy = policy
 
     def sign(self, call: Call, key_id: str, given: CryptoInput) -> Signature:
-        """Raises BadRequest, TooLarge, Unauthenticated, Denied, NotFound, KeyDisabled, Saturated,
-        TenantOverShare, BackendUnavailable."""
+        """Raises BadRequest, TooLarge, Unauthenticated, Denied, NotFound, KeyDisabled,
+        PqPolicyRejected, Saturated, TenantOverShare, BackendUnavailable."""
         prepared = self.prepare(call, key_id, given)
         self._gate.top_up(call, prepared.cost)
         return self.finish(prepared)
@@ -47,10 +52,19 @@ class Signing:
         digest = given.message_digest()
         call.input = digest or given.data
         key = self._access.find_usable(call, key_id, Usage.SIGN, digest)
-        version = key.newest_enabled()
+        decision = self._policy.decide(call.tenant, key_id)
+        # A composite takes a message (with a context) only.
+        version = signing_version(key, decision, hybrid_fits=given.plain and not given.signature_format)
         row = ALGORITHMS[version.alg]
         call.alg, call.key_version = version.alg, version.number
+        if version.alg != key.alg:
+            call.capability.require(call.op, key_id=key_id, alg=version.alg, message_digest=digest)
         given.require_fit(row, key.policy)
+        if decision.refuses_classical_signing and is_classical(version.alg):
+            raise PqPolicyRejected(
+                f"the policy asks for a post-quantum component, ML-DSA or SLH-DSA; {version.alg} has none:"
+                " rotate the key to a hybrid algorithm and send the message itself, without prehashed"
+            )
         return Prepared(key, version, given, call.input, row.cost_private)
 
     def finish(self, prepared: Prepared) -> Signature:

@@ -10,7 +10,7 @@ from ronkms_native import Arena, KeyMaterialError, PublicKey, verify_batch
 
 from ronkms.domain.operation import Outcome
 from ronkms.errors import BadRequest
-from ronkms.policy.pq import PqPolicy
+from ronkms.policy.decision import Policy
 from ronkms.service.admission import Gate
 from ronkms.service.call import Call
 from ronkms.service.crypto_input import CryptoInput
@@ -31,10 +31,9 @@ _parse = lru_cache(maxsize=PARSED_KEYS)(PublicKey)
 class Verifying:
     """Cached verdicts are looked up first; only misses cost cryptography."""
 
-    def __init__(self, *, gate: Gate, access: KeyAccess, policy: PqPolicy, arena: Arena) -> None:
+    def __init__(self, *, gate: Gate, access: KeyAccess, policy: Policy, arena: Arena) -> None:
         self._gate = gate
         self._access = access
-        self._policy = policy
         self.cache = VerdictCache(arena)
         self.candidates = Candidates(access=access, policy=policy, arena=arena, cache=self.cache)
 
@@ -109,7 +108,7 @@ class Verifying:
             valid=found is not None,
             alg=named.row.name,
             key_version=named.number or None,
-            mode=check.mode.value,
+            mode=check.decision.mode.value,
             components=dict(zip(named.row.components, named.verdicts, strict=True)),
             conformant=all(named.verdicts),
             cache=check.used,
@@ -145,7 +144,7 @@ class Verifying:
 
     def accepts(self, check: Check, candidate: Candidate) -> bool:
         """Whether the candidate's verdicts make the signature valid in the check's mode."""
-        return self._policy.accepts(check.mode, candidate.row, candidate.verdicts)
+        return check.decision.accept.accepts(candidate.row, candidate.verdicts)
 
     def _accepted(self, check: Check) -> Candidate | None:
         for candidate in check.tried:

@@ -11,7 +11,7 @@ from ronkms_native import Arena
 from ronkms.domain.algorithm import ALGORITHMS, Algorithm, Usage
 from ronkms.domain.key import Key, KeyVersion
 from ronkms.domain.measure import POLICY
-from ronkms.policy.pq import PqPolicy, VerifyMode
+from ronkms.policy.decision import Decision, Policy
 from ronkms.service.call import Call
 from ronkms.service.crypto_input import CryptoInput
 from ronkms.service.key_access import KeyAccess
@@ -41,14 +41,14 @@ class Candidate:
 class Check:
     """One verification under way: what was decided, and the candidates tried so far."""
 
-    __slots__ = ("digest", "given", "key", "mode", "signature", "tried", "untried", "used")
+    __slots__ = ("decision", "digest", "given", "key", "signature", "tried", "untried", "used")
 
     def __init__(
         self,
         given: CryptoInput,
         digest: bytes,
         signature: bytes,
-        mode: VerifyMode,
+        decision: Decision,
         key: Key | None,
         untried: Iterator[Candidate],
     ) -> None:
@@ -56,7 +56,7 @@ class Check:
         self.digest = digest
         """What identifies the input: SHA-256 of the message, or the other digest or mu itself."""
         self.signature = signature
-        self.mode = mode
+        self.decision = decision
         self.key = key
         self.untried = untried
         self.tried: list[Candidate] = []
@@ -67,7 +67,7 @@ class Check:
 class Candidates:
     """Decides on a request and lists its candidates, newest first, without any cryptography."""
 
-    def __init__(self, *, access: KeyAccess, policy: PqPolicy, arena: Arena, cache: VerdictCache) -> None:
+    def __init__(self, *, access: KeyAccess, policy: Policy, arena: Arena, cache: VerdictCache) -> None:
         self._access = access
         self._policy = policy
         self._arena = arena
@@ -81,67 +81,67 @@ class Candidates:
         Raises BadRequest, TooLarge, Unauthenticated, Denied, NotFound, KeyDisabled, PqPolicyRejected,
         BackendUnavailable."""
         given.check_sizes()
-        generation, mode = self._policy_now(call)
+        generation, decision = self._policy_now(call, key_id)
         digest = given.message_digest()
         call.input = digest or given.data
         key = self._access.find_usable(call, key_id, Usage.SIGN, digest)
         if key_version is None:
             newest = key.newest_enabled()
-            versions = self._fitting(key, newest, given, mode)
+            versions = self._fitting(key, newest, given, decision)
             first = next(versions, None)
             if first is None:
                 # None fits, so neither does the newest: this names the reason.
-                self._require_fit(newest.alg, given, mode)
+                self._require_fit(newest.alg, given, decision)
             else:
                 versions = chain((first,), versions)
         else:
             version = key.enabled_version(key_version)
-            self._require_fit(version.alg, given, mode)
+            self._require_fit(version.alg, given, decision)
             versions = iter((version,))
-        sub_tag = partial(self._cache.sub_tag, call.tenant_bytes, mode, generation, key.epoch)
+        sub_tag = partial(self._cache.sub_tag, call.tenant_bytes, decision.mode, generation, key.epoch)
         suffix = _input_parts(given, call.input, signature)
         untried = (
             self._candidate(sub_tag, suffix, version.alg, version.public, version.number)
             for version in versions
         )
-        return Check(given, call.input, signature, mode, key, untried)
+        return Check(given, call.input, signature, decision, key, untried)
 
     def of_inline(self, call: Call, alg: str, public: bytes, given: CryptoInput, signature: bytes) -> Check:
         """The public key that the request brings. Raises as :meth:`of_key`, but for the stored key."""
         given.check_sizes()
-        generation, mode = self._policy_now(call)
+        generation, decision = self._policy_now(call)
         call.alg = alg
         digest = given.message_digest()
         call.input = digest or given.data
         self._access.require_any(call, alg, digest)
-        self._require_fit(alg, given, mode)
-        sub_tag = partial(self._cache.sub_tag, call.tenant_bytes, mode, generation, 0)
+        self._require_fit(alg, given, decision)
+        sub_tag = partial(self._cache.sub_tag, call.tenant_bytes, decision.mode, generation, 0)
         candidate = self._candidate(sub_tag, _input_parts(given, call.input, signature), alg, public, 0)
-        return Check(given, call.input, signature, mode, None, iter((candidate,)))
+        return Check(given, call.input, signature, decision, None, iter((candidate,)))
 
     def tag(self, candidate: Candidate, given: CryptoInput, digest: bytes, signature: bytes) -> bytes:
         """The tag of a candidate's verdict on another input of the same kind, format and context."""
         return self._cache.tag(candidate.sub_tag, _input_parts(given, digest, signature))
 
-    def _policy_now(self, call: Call) -> tuple[int, VerifyMode]:
-        # The generation first: a verdict under the newer mode then never gets the older generation's tag.
+    def _policy_now(self, call: Call, key_id: str = "") -> tuple[int, Decision]:
+        # The generation first: an older policy's verdict then never gets the newer generation's tag.
         generation = self._arena.generation(POLICY)
-        return generation, self._policy.verify_mode(call.tenant)
+        return generation, self._policy.decide(call.tenant, key_id)
 
-    def _require_fit(self, alg: str, given: CryptoInput, mode: VerifyMode) -> None:
+    def _require_fit(self, alg: str, given: CryptoInput, decision: Decision) -> None:
         row = ALGORITHMS[alg]
         given.require_fit(row)
-        self._policy.require(mode, row)
+        decision.accept.require(row)
 
     def _fitting(
-        self, key: Key, newest: KeyVersion, given: CryptoInput, mode: VerifyMode
+        self, key: Key, newest: KeyVersion, given: CryptoInput, decision: Decision
     ) -> Iterator[KeyVersion]:
         fits: dict[str, bool] = {}
         for number in range(newest.number, 0, -1):
             version = key.versions[number]
             if version.alg not in fits:
                 row = ALGORITHMS[version.alg]
-                fits[version.alg] = given.mismatch(row) is None and self._policy.allows(mode, row)
+                fits[version.alg] = given.mismatch(row) is None and decision.accept.allows(row)
             if fits[version.alg] and key.is_usable(number):
                 yield version
 

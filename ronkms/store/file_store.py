@@ -126,6 +126,10 @@ class FileStore:
         """Keys of the tenant in key-id order, those greater than ``after``, at most ``limit``."""
         return self._keyring.page(tenant, after, limit)
 
+    def every_key(self) -> Iterator[Key]:
+        """All keys of all tenants, as of now."""
+        return self._keyring.every_key()
+
     def record(self, tenant: str, key_id: str, version: int) -> bytes:
         """The sealed record, checked against the journal. Raises NotFound, KeyDisabled (destroyed),
         BackendUnavailable (damaged; the message names it)."""

@@ -8,7 +8,7 @@ change is durable (fsync or commit) and visible to every process of this server 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 from ronkms.domain.key import Key, KeyState, Origin
@@ -37,6 +37,9 @@ class KeyStore(Protocol):
 
     def page(self, tenant: str, *, after: str = "", limit: int = 100) -> list[Key]:
         """Keys of the tenant in key-id order, those greater than ``after``, at most ``limit``."""
+
+    def every_key(self) -> Iterator[Key]:
+        """All keys of all tenants, as of now."""
 
     def record(self, tenant: str, key_id: str, version: int) -> bytes:
         """The sealed record. Raises BackendUnavailable (damaged, named), KeyDisabled (destroyed)."""

@@ -13,11 +13,11 @@ from ronkms_native import Arena, Custody
 from ronkms.api.app import create_wsgi
 from ronkms.backends.sealed_file import SealedFileBackend
 from ronkms.domain.measure import ALGS, COUNTERS, GAUGES, GENERATIONS, OPS, OUTCOMES
-from ronkms.policy.pq import PqPolicy
 from ronkms.service.kms import KmsService
 from tests.fakes.audit import FakeAudit, FakeReceipts
 from tests.fakes.bus import FakeBus
 from tests.fakes.capabilities import ADMIN, FakeCapabilities
+from tests.fakes.policy import FakePolicy
 from tests.fakes.store import FakeStore
 
 
@@ -67,6 +67,7 @@ class FakeApi:
         self.receipts = FakeReceipts()
         self.bus = FakeBus()
         self.capabilities = FakeCapabilities()
+        self.policy = FakePolicy(verify_mode)
         self.import_directory = directory / "import"
         self.service = KmsService(
             arena=self.arena,
@@ -76,7 +77,7 @@ class FakeApi:
             audit=self.audit,
             receipts=self.receipts,
             bus=self.bus,
-            policy=PqPolicy(verify_mode),
+            policy=self.policy,
             default_backend="file",
             import_directory=self.import_directory,
             verify_only=verify_only,

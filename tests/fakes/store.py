@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 
 import msgspec
@@ -42,6 +42,9 @@ class FakeStore:
     def page(self, tenant: str, *, after: str = "", limit: int = 100) -> list[Key]:
         found = sorted(key_id for owner, key_id in self.keys if owner == tenant and key_id > after)
         return [self.keys[tenant, key_id] for key_id in found[:limit]]
+
+    def every_key(self) -> Iterator[Key]:
+        return iter(list(self.keys.values()))
 
     def record(self, tenant: str, key_id: str, version: int) -> bytes:
         try:

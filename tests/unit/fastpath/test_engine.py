@@ -65,6 +65,7 @@ class Taught:
         self.engine.learn_verify_key(b"t", b"k", 0, verify)
         sign = SignKey(
             keyring=keyring,
+            policy=policy,
             alg=1,
             alg_name=b"Ed25519",
             cost=2,
@@ -157,15 +158,19 @@ def test_a_change_makes_it_decline_to_verify(taught: Taught, generation: int) ->
     assert taught.ask(VERIFY) == b"yes"
 
 
-def test_a_change_makes_it_decline_to_sign(taught: Taught) -> None:
-    taught.arena.bump(KEYRING)
+@pytest.mark.parametrize("generation", [KEYRING, POLICY])
+def test_a_change_makes_it_decline_to_sign(taught: Taught, generation: int) -> None:
+    taught.arena.bump(generation)
     assert taught.ask(SIGN) == UNKNOWN_KEY
     assert taught.signed == []
 
 
-def test_a_change_during_the_cryptography_is_noticed(taught: Taught, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("generation", [KEYRING, POLICY])
+def test_a_change_during_the_cryptography_is_noticed(
+    taught: Taught, monkeypatch: pytest.MonkeyPatch, generation: int
+) -> None:
     def changes(message: bytes) -> bytes:
-        taught.arena.bump(KEYRING)
+        taught.arena.bump(generation)
         return SIGNATURE
 
     monkeypatch.setattr(taught, "sign", changes)

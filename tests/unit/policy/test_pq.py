@@ -6,7 +6,7 @@ import pytest
 
 from ronkms.domain.algorithm import ALGORITHMS
 from ronkms.errors import PqPolicyRejected
-from ronkms.policy.pq import PqPolicy, VerifyMode
+from ronkms.policy.pq import AcceptSet, VerifyMode
 
 ED25519 = ALGORITHMS["Ed25519"]
 ML_DSA = ALGORITHMS["ML-DSA-65"]
@@ -24,30 +24,37 @@ OR, AND, PQ_ONLY = VerifyMode
     ],
 )
 def test_a_hybrid_counts_its_components(verdicts: tuple[bool, bool], accepted_by: set[VerifyMode]) -> None:
-    policy = PqPolicy("and")
-    assert {mode for mode in VerifyMode if policy.accepts(mode, HYBRID, verdicts)} == accepted_by
+    assert {mode for mode in VerifyMode if AcceptSet.of(mode).accepts(HYBRID, verdicts)} == accepted_by
 
 
 @pytest.mark.parametrize("mode", list(VerifyMode))
 def test_no_mode_accepts_without_verdicts(mode: VerifyMode) -> None:
-    assert PqPolicy(mode).accepts(mode, ML_DSA, ()) is False
+    assert AcceptSet.of(mode).accepts(ML_DSA, ()) is False
 
 
 def test_pq_only_excludes_what_is_purely_classical() -> None:
-    policy = PqPolicy("pq_only")
-    mode = policy.verify_mode("anyone")
+    accept = AcceptSet.of(PQ_ONLY)
     for row in (ML_DSA, HYBRID):
-        policy.require(mode, row)
-    with pytest.raises(PqPolicyRejected, match="pq_only"):
-        policy.require(mode, ED25519)
-    assert policy.accepts(mode, ED25519, (True,)) is False
+        accept.require(row)
+    with pytest.raises(PqPolicyRejected, match="asks for a post-quantum component"):
+        accept.require(ED25519)
+    assert accept.accepts(ED25519, (True,)) is False
+
+
+def test_and_can_exclude_what_is_purely_classical_too() -> None:
+    accept = AcceptSet.of(PQ_ONLY).join(AcceptSet.of(AND))
+    assert accept == AcceptSet(AND, classical_excluded=True)
+    with pytest.raises(PqPolicyRejected):
+        accept.require(ED25519)
+    assert accept.accepts(HYBRID, (True, True))
+    assert not accept.accepts(HYBRID, (True, False))
 
 
 @pytest.mark.parametrize("mode", [OR, AND])
 @pytest.mark.parametrize("alg", [row.name for row in ALGORITHMS.values() if row.components])
 def test_the_other_modes_exclude_nothing(mode: VerifyMode, alg: str) -> None:
-    policy = PqPolicy(mode)
-    policy.require(mode, ALGORITHMS[alg])
+    policy = AcceptSet.of(mode)
+    policy.require(ALGORITHMS[alg])
     everything = tuple(True for _ in ALGORITHMS[alg].components)
-    assert policy.accepts(mode, ALGORITHMS[alg], everything)
-    assert not policy.accepts(mode, ALGORITHMS[alg], tuple(not each for each in everything))
+    assert policy.accepts(ALGORITHMS[alg], everything)
+    assert not policy.accepts(ALGORITHMS[alg], tuple(not each for each in everything))
