@@ -198,6 +198,7 @@ def test_edits(original: Original, tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 def test_2000_edits(original: Original, tmp_path: Path) -> None:
     found = tamper(original, tmp_path, 1960, seed=random.SystemRandom().randrange(2**32))
     others = roll_backs_and_forks(original, tmp_path, 39, seed=3)
