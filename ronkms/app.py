@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -21,6 +21,7 @@ from ronkms.api.entry import Entry
 from ronkms.api.openapi_documents import served_documents
 from ronkms.audit.checkpoint_files import CheckpointFiles
 from ronkms.audit.checkpointer import Checkpointer
+from ronkms.audit.intents import IntentLedger
 from ronkms.audit.log import AuditLogTrail
 from ronkms.audit.log_keys import LogSigner
 from ronkms.audit.note import NoteKey
@@ -52,7 +53,7 @@ from ronkms.domain.measure import (
     OUTCOMES,
     POLICY,
 )
-from ronkms.errors import BadRequest, ConfigError, IntegrityError, StartError, Unavailable
+from ronkms.errors import AuditUnavailable, BadRequest, ConfigError, IntegrityError, StartError, Unavailable
 from ronkms.journal import ChangeSignal
 from ronkms.observe.clock import ClockSkew
 from ronkms.policy.entry import DefaultsSet
@@ -61,6 +62,7 @@ from ronkms.policy.registry import PolicyRegistry
 from ronkms.seal import open_custody
 from ronkms.service.hot_path import HotPath
 from ronkms.service.kms import KmsService
+from ronkms.service.recovery import Recovery
 from ronkms.store.file_store import FileStore
 
 SPARE_SLOTS: Final = 4
@@ -145,7 +147,29 @@ class Application:
             import_directory=directory / "keystore" / "import",
             verify_only=settings.verify_only,
         )
+        self._intents = IntentLedger(directory / "audit")
+        self._recover_intents()
         self.wsgi: Entry = create_wsgi(self.service, self.arena, served_documents())
+
+    def _recover_intents(self) -> None:
+        self._intents.read_on()
+        recovery = Recovery(
+            store=self.store,
+            audit=self.audit,
+            is_revoked=lambda revoked: revoked in self.capability_registry.state.revoked,
+        )
+        try:
+            verdicts = recovery.recover(self._intents.open, self._intents.done)
+        except AuditUnavailable as error:
+            _log.warning("audit_intents_not_recovered", error=str(error), advice="the next start tries again")
+            return
+        # An older place in the log only makes the next start read more.
+        with suppress(OSError):
+            self._intents.settle()
+        if verdicts:
+            _log.warning(
+                "audit_intents_recovered", **{name.replace(" ", "_"): n for name, n in verdicts.items()}
+            )
 
     def _change_signal(self, generation: int) -> ChangeSignal:
         return ChangeSignal(
@@ -164,6 +188,9 @@ class Application:
         self.policy_registry.after_fork()
         self.bus.after_fork()
         self.audit.after_fork()
+        if role == "admin":
+            # A predecessor may have followed the log further than the arbiter has.
+            self._intents = IntentLedger(self.settings.data_path / "audit")
         if role == "worker" and self.settings.audit_sync != "all":
             self.wsgi.use_hot_path(
                 HotPath(
@@ -238,6 +265,11 @@ class Application:
         """Makes some of the hybrid versions that the rollout waits for."""
         if not self.settings.verify_only:
             self.service.prepare_hybrids(PREPARED_AT_ONCE)
+
+    def follow_intents(self) -> None:
+        """Moves on the place in the audit log from which the next start looks for intents without outcome."""
+        with suppress(OSError):
+            self._intents.follow()
 
     def publish(self, event: str, fields: Mapping[str, str | int]) -> None:
         """An event of the server itself."""

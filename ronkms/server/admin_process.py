@@ -31,6 +31,7 @@ RECHECK_SECONDS: Final = 1.0
 DESTROY_SECONDS: Final = 5.0
 ROTATE_SECONDS: Final = 5.0
 SUMMARY_SECONDS: Final = 10.0
+INTENTS_SECONDS: Final = 10.0
 CLOCK_SECONDS: Final = 5.0
 ROLLOUT_SECONDS: Final = 0.25
 EXCEPTION_SECONDS: Final = 1.0
@@ -124,6 +125,7 @@ class AdminProcess:
             Chore("audit recheck", RECHECK_SECONDS, application.audit_recheck().turn),
             Chore("rollout", ROLLOUT_SECONDS, application.prepare_hybrids),
             Chore("policy exceptions", EXCEPTION_SECONDS, PolicyOperations(application).end_expired),
+            Chore("audit intents", INTENTS_SECONDS, application.follow_intents),
             Chore("clock", CLOCK_SECONDS, self._watch_clock),
         ]
 

@@ -97,6 +97,7 @@ class Importing:
             row.name,
         )
         if new_version_of:
+            call.key_version = len(self._store.get(call.tenant, key_id).versions) + 1
             add = partial(
                 self._store.add_version,
                 call.tenant,

@@ -10,7 +10,7 @@ from ronkms.backends.protocol import Backend, KeyHandle
 from ronkms.capability.protocol import CapabilityVerifier
 from ronkms.domain.algorithm import Usage
 from ronkms.domain.key import Key, KeyVersion, check_key_id, record_identity
-from ronkms.errors import BackendUnavailable, BadRequest, NotFound
+from ronkms.errors import BackendUnavailable, BadRequest, Conflict, NotFound
 from ronkms.service.call import Call
 from ronkms.store.protocol import KeyStore
 
@@ -69,6 +69,14 @@ class KeyAccess:
         """The decision for an operation on no single stored key. Raises Unauthenticated, Denied."""
         self.refresh()
         call.require(ANY_KEY, alg, message_digest)
+
+    def require_absent(self, tenant: str, key_id: str) -> None:
+        """As far as this process has seen. Raises Conflict if the key exists, in any state."""
+        try:
+            self._store.get(tenant, key_id)
+        except NotFound:
+            return
+        raise Conflict(f"key {key_id} exists already")
 
     def refresh(self) -> None:
         """Sees what other processes changed. Two atomic loads when nothing did."""

@@ -62,6 +62,7 @@ class Lifecycle:
             raise BadRequest(f"backend {name[:32]!r} is not configured on this server", field="/backend")
         self._gate.top_up(call, row.cost_private)
         backend = self._access.backend(name)
+        self._access.require_absent(call.tenant, key_id)
         key = self._journaling.commit(
             call,
             partial(
@@ -93,6 +94,7 @@ class Lifecycle:
             call.capability.require(call.op, key_id=key_id, alg=alg)
         self._gate.top_up(call, ALGORITHMS[alg].cost_private)
         backend = self._access.backend(key.backend)
+        call.key_version = len(key.versions) + 1
         changed = self._journaling.commit(
             call,
             partial(

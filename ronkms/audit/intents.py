@@ -1,0 +1,154 @@
+"""Which intents of the log have no outcome yet (docs/formats/audit.md, Recovery of intents)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from ronkms.audit.segments import Segment, list_segments
+from ronkms.journal.durable_file import replace_file
+
+POSITION_FILE: Final = "intents.position"
+MAX_UNKNOWN_SEGMENTS: Final = 8
+"""How many segments, newest last, are read when no position was saved."""
+
+_CHUNK: Final = 4 << 20
+"""Bytes; more than the longest line."""
+_MARK: Final = b'"phase":"'
+"""Stands in the lines of intents and outcomes only: in a text of the body its quotes would be escaped."""
+
+
+class Position(msgspec.Struct, frozen=True, order=True):
+    """The beginning of a line: segment number and offset in bytes."""
+
+    segment: int
+    offset: int
+
+
+class Phase(msgspec.Struct, frozen=True):
+    """What recovery needs of an intent or an outcome."""
+
+    seq: int
+    op: str
+    outcome: str
+    tenant: str
+    token: str
+    corr_id: str
+    phase: str
+    key_id: str = ""
+    key_version: int = 0
+    alg: str = ""
+    detail: str = ""
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """Equal in an intent and its outcome. Requests that share it are answered in any order."""
+        return (self.op, self.tenant, self.token, self.corr_id, self.key_id)
+
+
+_decoder: Final = msgspec.json.Decoder(Phase)
+_positions: Final = msgspec.json.Decoder(Position)
+
+
+class IntentLedger:
+    """Follows the log from a saved position, from which on every intent that may be open is seen."""
+
+    def __init__(self, directory: Path) -> None:
+        """``directory`` is that of the log. Raises OSError."""
+        self._directory = directory
+        self._open: dict[tuple[str, ...], list[tuple[Position, Phase]]] = {}
+        self._done: list[tuple[Position, Phase]] = []
+        self._end = self._saved()
+        self._on_disk: Position | None = None
+
+    @property
+    def open(self) -> list[Phase]:
+        """Intents without an outcome, in the order of the log."""
+        return [intent for _, intent in sorted(entry for same in self._open.values() for entry in same)]
+
+    @property
+    def done(self) -> list[Phase]:
+        """Outcomes ``ok`` since the saved position, in the order of the log."""
+        return [outcome for _, outcome in self._done]
+
+    def read_on(self) -> None:
+        """Reads what was appended since. Raises OSError."""
+        for position, phase in self._new_phases():
+            if phase.phase == "intent":
+                self._open.setdefault(phase.identity, []).append((position, phase))
+                continue
+            if phase.outcome == "ok":
+                self._done.append((position, phase))
+            same = self._open.get(phase.identity)
+            if same:
+                # The oldest stays open, so that the saved position is before all with this identity.
+                same.pop()
+                if not same:
+                    del self._open[phase.identity]
+
+    def follow(self) -> None:
+        """:meth:`read_on`, and saves the position. For one process, now and then. Raises OSError.
+
+        What was read this time is kept for the next: an operation looks at the store a little before its
+        intent is written, and recovery must know what others did meanwhile."""
+        before = self._end
+        self.read_on()
+        self._save(min([before, *(position for same in self._open.values() for position, _ in same)]))
+
+    def settle(self) -> None:
+        """All open intents have been given outcomes: saves the end as position. Raises OSError."""
+        self._open.clear()
+        self._save(self._end)
+
+    def _save(self, position: Position) -> None:
+        self._done = [entry for entry in self._done if entry[0] >= position]
+        if position != self._on_disk:
+            replace_file(self._directory / POSITION_FILE, msgspec.json.encode(position))
+            self._on_disk = position
+
+    def _saved(self) -> Position:
+        try:
+            position = _positions.decode((self._directory / POSITION_FILE).read_bytes())
+        except (FileNotFoundError, msgspec.MsgspecError):
+            # Also a damaged one: reading more than is needed is always right.
+            position = Position(0, 0)
+        segments = list_segments(self._directory)
+        here = [segment for segment in segments if segment.number == position.segment]
+        if here and position.offset <= here[0].path.stat().st_size:
+            return position
+        oldest = segments[-MAX_UNKNOWN_SEGMENTS:]
+        return Position(oldest[0].number if oldest else 1, 0)
+
+    def _new_phases(self) -> Iterator[tuple[Position, Phase]]:
+        # Listed first: a segment that has a successor then is whole.
+        for segment in list_segments(self._directory):
+            if segment.number > self._end.segment:
+                self._end = Position(segment.number, 0)
+            if segment.number == self._end.segment:
+                yield from self._in_segment(segment)
+
+    def _in_segment(self, segment: Segment) -> Iterator[tuple[Position, Phase]]:
+        with segment.path.open("rb") as file:
+            file.seek(self._end.offset)
+            while chunk := _whole_lines(file.read(_CHUNK)):
+                start = self._end.offset
+                for offset, line in _marked_lines(chunk):
+                    yield Position(segment.number, start + offset), _decoder.decode(line)
+                self._end = Position(segment.number, start + len(chunk))
+                file.seek(self._end.offset)
+
+
+def _whole_lines(data: bytes) -> bytes:
+    return data[: data.rfind(b"\n") + 1]
+
+
+def _marked_lines(chunk: bytes) -> Iterator[tuple[int, bytes]]:
+    found = chunk.find(_MARK)
+    while found >= 0:
+        begin = chunk.rfind(b"\n", 0, found) + 1
+        end = chunk.index(b"\n", found)
+        yield begin, chunk[begin:end]
+        found = chunk.find(_MARK, end)

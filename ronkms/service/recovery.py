@@ -1,0 +1,143 @@
+"""After a crash: gives every intent of the audit log that has no outcome the one that the store shows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from typing import Any, Final
+
+import msgspec
+
+from ronkms.audit.intents import Phase
+from ronkms.audit.protocol import AuditTrail
+from ronkms.domain.key import Key
+from ronkms.domain.operation import Operation, Outcome
+from ronkms.errors import NotFound
+from ronkms.store.protocol import KeyStore
+
+INTERRUPTED: Final = "interrupted"
+"""``code`` of an outcome whose operation did not take effect, or is not known to have."""
+
+_MAKING: Final = frozenset({Operation.CREATE, Operation.IMPORT})
+_ADDING: Final = frozenset({Operation.ROTATE, Operation.IMPORT})
+
+
+class Verdict(StrEnum):
+    """What became of an operation that was cut off."""
+
+    COMMITTED = "committed"
+    NOT_COMMITTED = "not committed"
+    UNKNOWN = "unknown"
+    """The store shows what is in force, but not which of several requests made it so."""
+
+
+class Recovery:
+    """Before the server serves: nobody changes the store or the log meanwhile."""
+
+    def __init__(self, *, store: KeyStore, audit: AuditTrail, is_revoked: Callable[[str], bool]) -> None:
+        self._store = store
+        self._audit = audit
+        self._is_revoked = is_revoked
+
+    def recover(self, intents: Sequence[Phase], done: Sequence[Phase]) -> Counter[Verdict]:
+        """Records an outcome for each of ``intents``; how many of each verdict.
+
+        ``done``: outcomes ``ok`` from the oldest intent on, or earlier. Raises AuditUnavailable: the
+        rest have no outcome still."""
+        verdicts: Counter[Verdict] = Counter()
+        # All are judged before the first is recorded: each is evidence about the others.
+        judged = [(intent, *self._judge(intent, intents, done)) for intent in intents]
+        for intent, verdict, version in judged:
+            self._record(intent, verdict, version)
+            verdicts[verdict] += 1
+        return verdicts
+
+    def _judge(self, intent: Phase, intents: Sequence[Phase], done: Sequence[Phase]) -> tuple[Verdict, int]:
+        """The verdict, and the key version for the record."""
+        if intent.op == Operation.ADMIN:
+            return self._judge_admin(intent.detail), intent.key_version
+        rivals = [one for one in intents if _same_key(one, intent) and one is not intent]
+        others = [one for one in done if _same_key(one, intent)]
+        try:
+            key = self._store.get(intent.tenant, intent.key_id)
+        except NotFound:
+            return Verdict.NOT_COMMITTED, intent.key_version
+        if intent.op == Operation.STATE:
+            return _judge_state(key, intent, rivals, others), intent.key_version
+        if intent.op in _MAKING and not intent.key_version:
+            return _judge_new_key(key, intent, rivals, others)
+        if intent.op in _ADDING and intent.key_version:
+            return _judge_new_version(key, intent, rivals, others)
+        return Verdict.UNKNOWN, intent.key_version
+
+    def _judge_admin(self, detail: str) -> Verdict:
+        name, _, arguments = detail.partition(" ")
+        if name == "cap.mint":
+            # The answer with the token leaves after the outcome, and nothing else keeps one.
+            return Verdict.NOT_COMMITTED
+        if name == "cap.revoke":
+            try:
+                revoked: Any = msgspec.json.decode(arguments)["id"]
+            except (msgspec.DecodeError, KeyError, TypeError):
+                return Verdict.UNKNOWN
+            return Verdict.COMMITTED if self._is_revoked(revoked) else Verdict.NOT_COMMITTED
+        return Verdict.UNKNOWN
+
+    def _record(self, intent: Phase, verdict: Verdict, version: int) -> None:
+        committed = verdict is Verdict.COMMITTED
+        self._audit.record(
+            op=Operation(intent.op),
+            outcome=Outcome.OK if committed else Outcome.ERROR,
+            tenant=intent.tenant,
+            token_id=intent.token,
+            corr_id=intent.corr_id,
+            key_id=intent.key_id,
+            key_version=version,
+            alg=intent.alg,
+            code="" if committed else INTERRUPTED,
+            detail=f"recovered: {verdict}" + (f"; {intent.detail}" if intent.detail else ""),
+            phase="outcome",
+        )
+
+
+def _same_key(one: Phase, other: Phase) -> bool:
+    return (one.tenant, one.key_id) == (other.tenant, other.key_id) and one.op != Operation.ADMIN
+
+
+def _judge_new_key(
+    key: Key, intent: Phase, rivals: Sequence[Phase], others: Sequence[Phase]
+) -> tuple[Verdict, int]:
+    # There was no such key just before the intent (service/lifecycle.py), so one of those known made it.
+    if key.versions[1].alg != intent.alg or any(one.op in _MAKING and one.key_version == 1 for one in others):
+        return Verdict.NOT_COMMITTED, 0
+    if any(one.op in _MAKING and not one.key_version for one in rivals):
+        return Verdict.UNKNOWN, 0
+    return Verdict.COMMITTED, 1
+
+
+def _judge_new_version(
+    key: Key, intent: Phase, rivals: Sequence[Phase], others: Sequence[Phase]
+) -> tuple[Verdict, int]:
+    # An intent names the version that was the next one; if another request was faster it became a later one.
+    taken = {one.key_version for one in others if one.op in _ADDING}
+    free = [number for number in key.versions if number >= intent.key_version and number not in taken]
+    claimants = 1 + sum(one.op in _ADDING and one.key_version > 0 for one in rivals)
+    if not free:
+        return Verdict.NOT_COMMITTED, intent.key_version
+    if claimants > 1:
+        return Verdict.UNKNOWN, intent.key_version
+    return Verdict.COMMITTED, free[0]
+
+
+def _judge_state(key: Key, intent: Phase, rivals: Sequence[Phase], others: Sequence[Phase]) -> Verdict:
+    name, _, wanted = intent.detail.partition("=")
+    if name != "state" or (intent.key_version and intent.key_version not in key.versions):
+        return Verdict.UNKNOWN
+    # It was in another state at the intent (service/lifecycle.py).
+    if any(one.op == Operation.STATE and one.seq > intent.seq for one in others) or any(
+        one.op == Operation.STATE for one in rivals
+    ):
+        return Verdict.UNKNOWN
+    state = key.version(intent.key_version).state if intent.key_version else key.state
+    return Verdict.COMMITTED if state.value == wanted else Verdict.NOT_COMMITTED
