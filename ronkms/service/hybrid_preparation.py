@@ -84,7 +84,7 @@ class HybridPreparation:
             return False
 
     def _add(self, key: Key, alg: str) -> None:
-        self._record(key, alg, "intent", Outcome.OK)
+        self._record(key, alg, "intent", Outcome.OK, version=len(key.versions) + 1)
         try:
             changed = self._store.add_version(
                 key.tenant,

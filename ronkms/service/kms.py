@@ -96,6 +96,7 @@ class KmsService:
         self._rotation = Rotation(
             store=store,
             access=access,
+            policy=policy,
             audit=audit,
             journaling=journaling,
             on_failed=partial(arena.count, COUNTER_INDEX["kms_rotation_failed_total"]),

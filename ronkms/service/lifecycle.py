@@ -14,7 +14,7 @@ from ronkms.domain.key import DESTROY_WINDOW_SECONDS, Key, KeyState, Origin
 from ronkms.domain.key_policy import PolicyChange
 from ronkms.domain.lifecycle import check_transition
 from ronkms.errors import BadRequest, Conflict
-from ronkms.policy.decision import Policy
+from ronkms.policy.decision import Decision, Policy
 from ronkms.policy.rollout import HYBRID_OF, lacks_hybrid, signing_version
 from ronkms.service.admission import Gate
 from ronkms.service.call import Call
@@ -89,7 +89,8 @@ class Lifecycle:
         is used."""
         key = self._access.find(call, key_id)
         key.require_enabled()
-        alg = self._rotated_alg(key) if alg is None else _checked_alg(key, alg)
+        decision = self._policy.decide(key.tenant, key_id)
+        alg = rotated_alg(key, decision) if alg is None else _checked_alg(key, alg)
         if alg != key.alg:
             call.capability.require(call.op, key_id=key_id, alg=alg)
         self._gate.top_up(call, ALGORITHMS[alg].cost_private)
@@ -109,14 +110,6 @@ class Lifecycle:
         call.key_version = len(changed.versions)
         self._journaling.rotated(changed, call.corr_id)
         return new_version(changed)
-
-    def _rotated_alg(self, key: Key) -> str:
-        decision = self._policy.decide(key.tenant, key.key_id)
-        if not any(map(key.is_usable, key.versions)):
-            return key.alg
-        if lacks_hybrid(key, decision):
-            return HYBRID_OF[key.newest_enabled().alg]
-        return signing_version(key, decision).alg
 
     def enable(self, call: Call, key_id: str, version: int | None) -> StateChange:
         """From disabled."""
@@ -178,6 +171,15 @@ class Lifecycle:
             key_version=UNSET if version is None else version,
             destroy_at=UNSET if when is None else when,
         )
+
+
+def rotated_alg(key: Key, decision: Decision) -> str:
+    """The algorithm of the next version: that of the version which signs, or its hybrid if that is due."""
+    if not any(map(key.is_usable, key.versions)):
+        return key.alg
+    if lacks_hybrid(key, decision):
+        return HYBRID_OF[key.newest_enabled().alg]
+    return signing_version(key, decision).alg
 
 
 def new_version(key: Key) -> NewVersion:

@@ -12,8 +12,10 @@ from ronkms.audit.protocol import AuditTrail
 from ronkms.domain.key import Key, Origin
 from ronkms.domain.operation import Operation, Outcome
 from ronkms.errors import Conflict, KmsError, RequestError
+from ronkms.policy.decision import Policy
 from ronkms.service.journaling import Journaling
 from ronkms.service.key_access import KeyAccess
+from ronkms.service.lifecycle import rotated_alg
 from ronkms.store.protocol import KeyStore
 
 PRINCIPAL: Final = "system:rotation"
@@ -33,6 +35,7 @@ class Rotation:
         *,
         store: KeyStore,
         access: KeyAccess,
+        policy: Policy,
         audit: AuditTrail,
         journaling: Journaling,
         on_failed: Callable[[], object],
@@ -40,6 +43,7 @@ class Rotation:
         """``on_failed`` is called for each rotation that was due and not done."""
         self._store = store
         self._access = access
+        self._policy = policy
         self._audit = audit
         self._journaling = journaling
         self._on_failed = on_failed
@@ -67,14 +71,15 @@ class Rotation:
         return done
 
     def _rotate(self, key: Key, now: int) -> bool:
-        self._record(key, "intent", Outcome.OK)
+        self._record(key, "intent", Outcome.OK, version=len(key.versions) + 1)
         try:
+            alg = rotated_alg(key, self._policy.decide(key.tenant, key.key_id))
             changed = self._store.add_version(
                 key.tenant,
                 key.key_id,
-                alg=key.alg,
+                alg=alg,
                 origin=Origin.GENERATED,
-                seal=partial(self._access.backend(key.backend).generate, key.alg),
+                seal=partial(self._access.backend(key.backend).generate, alg),
                 condition=partial(_require_due, len(key.versions), now),
             )
         except RequestError as error:

@@ -71,6 +71,11 @@ impl PrivateKey {
     /// From the content of a sealed record.
     pub(crate) fn from_content(algorithm: Algorithm, content: Secret) -> Result<Self> {
         let damaged = || CustodyError::damaged("the sealed record holds no valid key of its algorithm");
+        // Other errors are not the record's: that locked memory is full must stay what it is.
+        let no_key = |error| match error {
+            CustodyError::KeyMaterial(_) => damaged(),
+            other => other,
+        };
         if key_material::content_len(algorithm)
             .is_some_and(|length| content.bytes().map_or(0, <[u8]>::len) != length)
         {
@@ -88,12 +93,12 @@ impl PrivateKey {
                 } else {
                     &P384
                 };
-                let key = ecdsa::SigningKey::from_pkcs8(curve, content.bytes()?).map_err(|_| damaged())?;
+                let key = ecdsa::SigningKey::from_pkcs8(curve, content.bytes()?).map_err(no_key)?;
                 let public = key.public()?;
                 (Material::Ecdsa(key), public)
             }
             Algorithm::Ps256 => {
-                let key = rsa_pss::SigningKey::from_pkcs8(content.bytes()?).map_err(|_| damaged())?;
+                let key = rsa_pss::SigningKey::from_pkcs8(content.bytes()?).map_err(no_key)?;
                 let public = key.public()?;
                 (Material::RsaPss(key), public)
             }
@@ -107,7 +112,7 @@ impl PrivateKey {
             | Algorithm::MlDsa87EcdsaP384Sha512 => {
                 let row = composite::row(algorithm).expect("a composite");
                 let (key, public) =
-                    composite::SigningKey::from_private(row, content.bytes()?).map_err(|_| damaged())?;
+                    composite::SigningKey::from_private(row, content.bytes()?).map_err(no_key)?;
                 (Material::Composite(key), public)
             }
             Algorithm::Aes256Gcm | Algorithm::AesKwp => (Material::Symmetric(content), Vec::new()),
