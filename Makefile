@@ -2,7 +2,7 @@
 # make test   everything in short form: system packages, build, lint, types, unit, contract, integration, e2e
 # make prove  the long forms; evidence under bench/results/
 # make bench  rates of the native core and over HTTP, as ratios against baselines of the same run
-# make gate   fails when a ratio has dropped by more than 10% against bench/baseline.json (make test: the stable ones)
+# make gate   fails when a ratio has dropped by more than 10% against bench/baseline.json
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 SHELL := /bin/bash
@@ -105,7 +105,7 @@ loom:
 pytest: install $(STAMPS)/test
 	$(BIN)/pytest -m "not long"
 
-test: system-test install $(STAMPS)/test lint types rust-test loom pytest gate-stable
+test: system-test install $(STAMPS)/test lint types rust-test loom pytest
 
 prove: system-test install $(STAMPS)/test
 	$(BIN)/python scripts/prove.py
@@ -120,7 +120,7 @@ bench: system-bench install $(STAMPS)/test
 gate: system-test install $(STAMPS)/test
 	$(BIN)/python -m bench.gate
 
-# The ratios that other load on the machine does not move: what make test, and so CI, can judge.
+# The ratios that other load on the machine moves least; the cache hit still moves by 13%, so make test leaves them out.
 gate-stable: install $(STAMPS)/test
 	$(BIN)/python -m bench.gate --part native --part wsgi
 

@@ -100,7 +100,7 @@ def test_a_key_is_rotated_by_its_policy_once(tmp_path: Path) -> None:
         ]
         for key_id in {record["key_id"] for record in records}
     }
-    assert by_key == {key_id: [("intent", "ok", None), ("outcome", "ok", 2)] for key_id in done}
+    assert by_key == {key_id: [("intent", "ok", 2), ("outcome", "ok", 2)] for key_id in done}
     lines = (data / "bus" / "kms.jsonl").read_text().splitlines()
     events = [event["fields"] for event in map(json.loads, lines) if event["event"] == "KeyRotated"]
     assert sorted(event["key_id"] for event in events) == sorted(done)

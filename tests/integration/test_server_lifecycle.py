@@ -174,10 +174,10 @@ def test_ignored_signals_change_nothing(server: ServerProcess) -> None:
 
 
 def test_a_setting_without_effect_is_warned_of(tmp_path: Path) -> None:
-    with ServerProcess(tmp_path / "data", {"KMS_PQ_ROLLOUT_PERCENT": "10"}) as server:
+    with ServerProcess(tmp_path / "data", {"KMS_PKCS11_MODULE": "/usr/lib/pkcs11.so"}) as server:
         warnings = [line for line in server.stderr if "setting_without_effect" in line]
         assert len(warnings) == 1
-        assert "setting=pq_rollout_percent" in warnings[0]
+        assert "setting=pkcs11_module" in warnings[0]
 
 
 def test_json_logs(tmp_path: Path) -> None:

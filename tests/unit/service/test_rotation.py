@@ -45,7 +45,7 @@ def test_once_a_period_recorded_and_told(api: FakeApi) -> None:
     assert api.post("sign", {"key_id": "k", "message": ""}).json["key_version"] == 2
     by_the_chore = [record for record in api.audit.records if record["token_id"] == PRINCIPAL]
     assert [(record["op"], record["phase"], record["key_version"]) for record in by_the_chore] == [
-        (Operation.ROTATE, "intent", 0),
+        (Operation.ROTATE, "intent", 2),
         (Operation.ROTATE, "outcome", 2),
     ]
     assert api.bus.events[-1] == (
