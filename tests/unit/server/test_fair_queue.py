@@ -9,7 +9,7 @@ from collections import Counter
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ronkms.server.fair_queue import LATELY, REMEMBERED, SMOOTHING, FairQueue
+from ronkms.server.fair_queue import LATELY, REMEMBERED, FairQueue
 from ronkms.server.request_threads import RequestThreads
 
 THREADS = 4
@@ -87,8 +87,7 @@ def test_tenants_that_push_get_equal_thread_time_whatever_their_requests_cost(
     drained(queue, 100, seconds)
     spent = drained(queue, rounds // 2, seconds)
     largest = max(seconds.values())
-    # Until a tenant's cost is known it is charged too little: by its cost / SMOOTHING in all, and once.
-    bound = (2 + 1 / SMOOTHING) * largest + 0.05 * sum(spent.values())
+    bound = 2 * largest + 0.05 * sum(spent.values())
     assert abs(spent["dear"] - spent["cheap"]) <= bound
 
 
