@@ -1,7 +1,7 @@
-"""The WSGI entry: sign and verify at once, everything else through the router.
+"""The WSGI entry: the operations on data at once, everything else through the router.
 
-The two hot routes run the same handlers as all others and give the same answers. Before them stands the
-native engine (``service.hot_path``), which answers what it was taught and declines the rest.
+The direct routes run the same handlers as all others and give the same answers. Before sign and verify stands
+the native engine (``service.hot_path``), which answers what it was taught and declines the rest.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from ronkms.api.incoming import (
     short_json_length,
 )
 from ronkms.api.problem import CONTENT_TYPE, STATUS_LINE
-from ronkms.api.routes import HOT, ROUTES
+from ronkms.api.routes import DIRECT, ROUTES
 from ronkms.domain.measure import http_counter
 from ronkms.service.hot_path import OPERATIONS, HotPath
 
@@ -55,10 +55,10 @@ class Entry:
         self._perform = context.service.gate.perform
         self._shed = context.service.gate.shed
         self._arena = arena
-        self._hot = {
-            route.path: (route.op, OPERATIONS[route.op], partial(route.handler, context))
+        self._direct = {
+            route.path: (route.op, OPERATIONS.get(route.op), partial(route.handler, context))
             for route in ROUTES
-            if route.name in HOT
+            if route.name in DIRECT
         }
         self._hot_path: HotPath | None = None
 
@@ -69,18 +69,18 @@ class Entry:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """PEP 3333."""
         corr_id = correlation_id(environ)
-        hot = self._hot.get(environ["PATH_INFO"])
-        if hot is None or environ["REQUEST_METHOD"] != "POST":
+        direct = self._direct.get(environ["PATH_INFO"])
+        if direct is None or environ["REQUEST_METHOD"] != "POST":
             _bind(corr_id=corr_id)
             environ[CORR_ID] = corr_id
             body: Iterable[bytes] = self._router(environ, start_response)
             return body
-        op, index, work = hot
-        hot_path = self._hot_path
+        op, index, work = direct
+        hot_path = self._hot_path if index is not None else None
         token: CompiledToken | None = None
         declined: object = None
         taken: bytes | None = None
-        if hot_path is not None:
+        if hot_path is not None and index is not None:
             engine = hot_path.engine
             token = engine.token(index, environ.get("HTTP_AUTHORIZATION", ""))
             if token is not None and (length := short_json_length(environ)):

@@ -11,7 +11,7 @@ from ronkms.api.strict_json import refuse_stray_bits
 from ronkms.errors import BadRequest
 from ronkms.service.batches import MAX_ITEMS
 from ronkms.service.crypto_input import MAX_CONTEXT, MAX_MESSAGE
-from ronkms.service.plain_batches import PlainSign, PlainVerify
+from ronkms.service.plain_batches import NEWEST, PlainSign, PlainVerify
 
 
 class _Signs(msgspec.Struct, forbid_unknown_fields=True):
@@ -38,7 +38,7 @@ def plain_signs(body: bytes) -> list[PlainSign] | None:
         items = _SIGNS.decode(body).items
     except _MALFORMED:
         return None
-    members = sum(2 + (item.context != b"") for item in items)
+    members = 2 * len(items) + _contexts(items)
     return items if _acceptable(items, members, body) else None
 
 
@@ -50,7 +50,7 @@ def plain_verifies(body: bytes) -> list[PlainVerify] | None:
         items = _VERIFIES.decode(body).items
     except _MALFORMED:
         return None
-    members = sum(3 + (item.context != b"") + (item.key_version != 0) for item in items)
+    members = 3 * len(items) + _contexts(items) + sum(item.key_version != NEWEST for item in items)
     return items if _acceptable(items, members, body) else None
 
 
@@ -65,4 +65,10 @@ def _acceptable(items: Sequence[PlainSign | PlainVerify], members: int, body: by
         refuse_stray_bits(body)
     except BadRequest:
         return False
-    return all(len(item.message) <= MAX_MESSAGE and len(item.context) <= MAX_CONTEXT for item in items)
+    longest = max([len(item.message) for item in items])
+    return longest <= MAX_MESSAGE and max([len(item.context) for item in items]) <= MAX_CONTEXT
+
+
+def _contexts(items: Sequence[PlainSign | PlainVerify]) -> int:
+    """How many items have one."""
+    return len(items) - [item.context for item in items].count(b"")

@@ -203,5 +203,5 @@ ROUTES: Final = (
     ),
 )
 
-HOT: Final = ("sign", "verify")
-"""Routes that ``api.entry`` serves in front of the router."""
+DIRECT: Final = ("sign", "verify", "wrap", "unwrap", "datakey")
+"""Routes that ``api.entry`` serves in front of the router: fixed paths, a POST each, JSON and 200."""

@@ -27,13 +27,16 @@ class BatchAnswers(Generic[_Result]):
         """Before the permit grows. ``digests``: of the inputs that were not refused, in order."""
         call.items = self._size
         call.key_id, call.key_version, call.alg = names.pop() if len(names) == 1 else ("", 0, "")
-        call.input = sha256(b"".join(len(each).to_bytes(4, "big") + each for each in digests)).digest()
+        call.input = _digest_of_all(list(digests))
 
     def close(self, call: Call) -> list[_Result | KmsError]:
         """Answers in order; the audit record gets their sums."""
         answers = [self.by_position[position] for position in range(self._size)]
-        errors = [answer for answer in answers if isinstance(answer, KmsError)]
-        invalid = sum(isinstance(answer, Verification) and not answer.valid for answer in answers)
+        errors: list[KmsError] = []
+        invalid = 0
+        if set(map(type, answers)) != {Signature}:
+            errors = [answer for answer in answers if isinstance(answer, KmsError)]
+            invalid = sum(isinstance(answer, Verification) and not answer.valid for answer in answers)
         denied = sum(isinstance(error, Denied) for error in errors)
         call.detail = f"failed={len(errors)} denied={denied} invalid={invalid}"
         refusal = next((error for error in errors if isinstance(error, Denied)), None)
@@ -44,3 +47,12 @@ class BatchAnswers(Generic[_Result]):
         elif invalid:
             call.outcome = Outcome.INVALID
         return answers
+
+
+def _digest_of_all(digests: list[bytes]) -> bytes:
+    """SHA-256 over each with its length before it: four bytes, big-endian."""
+    lengths = set(map(len, digests))
+    if len(lengths) == 1:
+        length = lengths.pop().to_bytes(4, "big")
+        return sha256(length + length.join(digests)).digest()
+    return sha256(b"".join(len(each).to_bytes(4, "big") + each for each in digests)).digest()

@@ -7,7 +7,7 @@ items: the decision on a token that may depend on the message.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from hashlib import sha256
 from itertools import chain
 from typing import Annotated, Final, NamedTuple, TypeVar
@@ -53,7 +53,7 @@ class _Alike(NamedTuple):
 
     check: Check
     newest: Candidate
-    positions: list[int]
+    positions: Sequence[int]
     last: bool
     """No other version could have made the signatures."""
 
@@ -83,10 +83,10 @@ class PlainBatches:
         """Results in the order of ``items``. Raises Saturated, TenantOverShare, for all."""
         answers: BatchAnswers[Signature] = BatchAnswers(len(items))
         names: set[Name] = set()
-        digests: dict[int, bytes] = {}
+        digests = [b""] * len(items)
         cost = 0
         groups = []
-        for (key_id, context), positions in _positions((item.key_id, item.context) for item in items):
+        for (key_id, context), positions in _positions([(item.key_id, item.context) for item in items]):
             call.key_id, call.key_version, call.alg = "", 0, ""
             first = CryptoInput(items[positions[0]].message, context=context)
             try:
@@ -95,10 +95,11 @@ class PlainBatches:
                 answers.by_position.update(dict.fromkeys(positions, error))
             else:
                 groups.append((prepared, positions))
-                digests.update((at, sha256(items[at].message).digest()) for at in positions)
+                for at in positions:
+                    digests[at] = sha256(items[at].message).digest()
                 cost += prepared.cost * len(positions)
             names.add((call.key_id, call.key_version, call.alg))
-        answers.describe(call, names, (digests[at] for at in sorted(digests)))
+        answers.describe(call, names, filter(None, digests))
         self._gate.top_up(call, cost)
         for prepared, positions in groups:
             try:
@@ -113,9 +114,9 @@ class PlainBatches:
         """Results in the order of ``items``. Raises Saturated, TenantOverShare, for all."""
         answers: BatchAnswers[Verification] = BatchAnswers(len(items))
         names: set[Name] = set()
-        digests: dict[int, bytes] = {}
+        digests = [b""] * len(items)
         groups = []
-        alike = ((item.key_id, item.key_version, item.context) for item in items)
+        alike = [(item.key_id, item.key_version, item.context) for item in items]
         for (key_id, number, context), positions in _positions(alike):
             call.key_id, call.key_version, call.alg = "", 0, ""
             first = items[positions[0]]
@@ -131,9 +132,10 @@ class PlainBatches:
                 check.tried = [newest]
                 last = number != NEWEST or check.key is None or len(check.key.versions) == 1
                 groups.append(_Alike(check, newest, positions, last))
-                digests.update((at, sha256(items[at].message).digest()) for at in positions)
+                for at in positions:
+                    digests[at] = sha256(items[at].message).digest()
             names.add((call.key_id, call.key_version, call.alg))
-        answers.describe(call, names, (digests[at] for at in sorted(digests)))
+        answers.describe(call, names, filter(None, digests))
         looked_up = [
             self._look_up(group, at, digests[at], items[at].signature)
             for group in groups
@@ -214,8 +216,10 @@ class PlainBatches:
         return self._conclusion(check)
 
 
-def _positions(keys: Iterable[_Key]) -> list[tuple[_Key, list[int]]]:
+def _positions(keys: Sequence[_Key]) -> list[tuple[_Key, Sequence[int]]]:
     """Where each key stands, in the order of their first."""
+    if keys.count(keys[0]) == len(keys):
+        return [(keys[0], range(len(keys)))]
     found: dict[_Key, list[int]] = {}
     for position, key in enumerate(keys):
         found.setdefault(key, []).append(position)
