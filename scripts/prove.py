@@ -50,6 +50,7 @@ PARTS = {
     "coherence, 1,000 rounds": long_tests("tests/e2e/test_coherence.py"),
     "authorization fuzz, 10,000 tokens": long_tests("tests/unit/capability/test_authorization_fuzz.py"),
     "requests generated from the OpenAPI document": long_tests("tests/e2e/test_schemathesis.py"),
+    "audit log under heavy signing: kills and full disks": long_tests("tests/e2e/test_audit_under_load.py"),
     "audit log, 2,000 edits": long_tests("tests/integration/test_audit_tamper.py"),
     "arena, workers killed for 60 s": long_tests("tests/integration/test_arena_kill.py"),
     "random histories": Part(

@@ -16,7 +16,7 @@ import structlog
 from ronkms.audit.checkpoint_files import CheckpointFiles
 from ronkms.audit.log_keys import LogSigner
 from ronkms.audit.note import Note, NoteKey
-from ronkms.audit.tree_state import open_tree
+from ronkms.audit.tree_state import follower_behind, open_tree
 from ronkms.errors import IntegrityError, KmsError
 
 INTERVAL_SECONDS: Final = 1.0
@@ -53,6 +53,7 @@ class Checkpointer:
         count_failure: Callable[[], object],
     ) -> None:
         """Raises IntegrityError, OSError."""
+        self._directory = directory
         self._log = log
         self._signer = signer
         self._wanted = wanted
@@ -111,6 +112,9 @@ class Checkpointer:
         """Takes in what is durable, and signs if that is anything new. Raises IntegrityError, OSError."""
         with self._lock:
             end = self._log.durable
+            if self._follower.record != self._tree.size:
+                # The tree could not be written, as on a full disk: it lacks what had been read for it.
+                self._follower = follower_behind(self._tree, self._directory)
             while leaves := self._follower.read(end):
                 self._tree.append(leaves)
             if self._follower.record < end:

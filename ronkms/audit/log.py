@@ -16,6 +16,10 @@ DIGEST_LABEL: Final = "ron-kms audit input digest v1"
 SUMMARY: Final = "summary"
 """``op`` of a summary record; no capability grants it."""
 _UNAVAILABLE: Final = "the audit log cannot be written, so nothing is done; see the server's log"
+_OUTCOME_UNKNOWN: Final = (
+    "the audit log took the intent and then could not be written: the change may be in force, so look before"
+    " asking again; the next start of the server records its outcome"
+)
 
 
 class AuditLogTrail:
@@ -85,7 +89,12 @@ class AuditLogTrail:
             phase=bounded(phase),
             items=items,
         )
-        return self._append(body, durable=self._sync_all or op in DURABLE)
+        try:
+            return self._append(body, durable=self._sync_all or op in DURABLE)
+        except AuditUnavailable as error:
+            if phase != "outcome":
+                raise
+            raise AuditUnavailable(_OUTCOME_UNKNOWN) from error
 
     def summarize(self, counts: Mapping[str, int]) -> int:
         """Appends a summary record: how many requests were refused without a record of their own, by reason.

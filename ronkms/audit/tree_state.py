@@ -63,11 +63,16 @@ def open_tree(directory: Path) -> TreeState:
             tree.rebuild()
         if not _fits(tree, checkpoint):
             _refill(tree, directory, checkpoint)
-        leaf = tree.node(0, tree.size - 1) if tree.size else bytes(32)
-        return TreeState(checkpoint, tree, LogFollower(directory, tree.size, leaf))
+        return TreeState(checkpoint, tree, follower_behind(tree, directory))
     except BaseException:
         tree.close()
         raise
+
+
+def follower_behind(tree: TreeWriter, directory: Path) -> LogFollower:
+    """A follower at the record that ``tree`` lacks next. Raises IntegrityError, OSError."""
+    leaf = tree.node(0, tree.size - 1) if tree.size else bytes(32)
+    return LogFollower(directory, tree.size, leaf)
 
 
 def check_log(directory: Path, records: int, leaf: str) -> None:

@@ -8,19 +8,17 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
-from tests.e2e.support.api_client import ApiClient
-from tests.e2e.support.audit_records import done, read_records
+from tests.e2e.support.audit_records import read_records
+from tests.e2e.support.audit_truth import check_outcomes, check_store
 from tests.e2e.support.key_load import random_delay
 from tests.server_process import ServerProcess
 
 ROUNDS = 6
 THREADS = 8
-IDENTITY = ("op", "tenant", "token", "corr_id", "key_id")
 
 
 class LifecycleLoad:
@@ -58,39 +56,6 @@ class LifecycleLoad:
                 return
 
 
-def check_truth(server: ServerProcess, records: list[dict[str, Any]]) -> None:
-    """The outcomes ``ok`` add up to what the store has: no more and no less."""
-    api = ApiClient(server.api_url, server.token)
-    try:
-        keys, after = {}, ""
-        while True:
-            page = api.get(
-                f"/v1/kms/keys?limit=1000&after={after}" if after else "/v1/kms/keys?limit=1000"
-            ).body
-            keys |= {key["key_id"]: key for key in page["keys"]}
-            if "next" not in page:
-                break
-            after = page["next"]
-    finally:
-        api.close()
-    made = {(name, number + 1) for name, key in keys.items() for number in range(key["key_version"])}
-    assert done(records, "create") | done(records, "rotate") == made
-    states = dict.fromkeys(keys, "enabled")
-    for record in records:
-        if record["op"] == "state" and record["outcome"] == "ok" and record["phase"] == "outcome":
-            states[record["key_id"]] = record["detail"].rpartition("state=")[2]
-    assert states == {name: key["state"] for name, key in keys.items()}
-
-
-def check_outcomes(records: list[dict[str, Any]]) -> None:
-    """Exactly one outcome for each intent."""
-    phases: dict[str, Counter[tuple[str, ...]]] = {"intent": Counter(), "outcome": Counter()}
-    for record in records:
-        if "phase" in record:
-            phases[record["phase"]][tuple(record.get(name, "") for name in IDENTITY)] += 1
-    assert phases["intent"] == phases["outcome"]
-
-
 @pytest.mark.timeout(180)
 def test_every_intent_has_its_outcome_after_a_kill(tmp_path: Path) -> None:
     server = ServerProcess(tmp_path / "data")
@@ -106,7 +71,7 @@ def test_every_intent_has_its_outcome_after_a_kill(tmp_path: Path) -> None:
             server.start()
             records = read_records(server.data_dir)
             check_outcomes(records)
-            check_truth(server, records)
+            check_store(server, records)
         assert server.stop() == 0
     finally:
         server.kill()
@@ -135,4 +100,4 @@ def test_a_worker_that_died_leaves_its_intents_to_the_next_start(tmp_path: Path)
     with server:
         records = read_records(server.data_dir)
         check_outcomes(records)
-        check_truth(server, records)
+        check_store(server, records)

@@ -40,16 +40,17 @@ class RawConnection:
         self.sock.sendall(data)
         return self
 
-    def send_head(self, method: str, path: str, token: str, length: int = 0) -> Self:
-        """A request without its body."""
-        return self.send(
-            f"{method} {path} HTTP/1.1\r\nHost: kms\r\nAuthorization: Bearer {token}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n".encode()
-        )
+    def send_head(
+        self, method: str, path: str, token: str, length: int = 0, *, more: tuple[str, ...] = ()
+    ) -> Self:
+        """A request without its body; ``more`` are further header lines."""
+        return self.send(_head(method, path, token, length, more))
 
-    def request(self, method: str, path: str, token: str, body: bytes = b"") -> Reply:
+    def request(
+        self, method: str, path: str, token: str, body: bytes = b"", *, more: tuple[str, ...] = ()
+    ) -> Reply:
         """A whole exchange."""
-        return self.send_head(method, path, token, len(body)).send(body).reply()
+        return self.send(_head(method, path, token, len(body), more) + body).reply()
 
     def reply(self) -> Reply:
         """Reads one answer. Raises ConnectionError when the connection ends before."""
@@ -88,3 +89,15 @@ class RawConnection:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _head(method: str, path: str, token: str, length: int, more: tuple[str, ...]) -> bytes:
+    lines = [
+        f"{method} {path} HTTP/1.1",
+        "Host: kms",
+        f"Authorization: Bearer {token}",
+        "Content-Type: application/json",
+        f"Content-Length: {length}",
+        *more,
+    ]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from ronkms_native import AuditLog, AuditWriteError
 
+from tests.integration.small_disk import mounted
 from tests.unit.native.arenas import make_arena
 
 BODY = b'"op":"sign","padding":"' + b"x" * 500 + b'"}'
@@ -18,17 +18,8 @@ BODY = b'"op":"sign","padding":"' + b"x" * 500 + b'"}'
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(disk)], capture_output=True, text=True
-    )
-    if mounted.returncode != 0:
-        pytest.skip(f"needs the right to mount a small disk: {mounted.stderr.strip()}")
-    try:
+    with mounted(tmp_path / "disk", "512k") as disk:
         yield disk
-    finally:
-        subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 def records(directory: Path) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import msgspec
 import pytest
 from ronkms_native import Custody
 
+from ronkms.audit import tree_files
 from ronkms.audit.checkpoint import verify_checkpoint
 from ronkms.audit.checkpoint_files import CheckpointFiles
 from ronkms.audit.checkpointer import Checkpointer
@@ -20,6 +23,7 @@ from ronkms.audit.tree_state import check_log
 from ronkms.audit.verify import verify_directory
 from ronkms.audit.verify_checkpoints import KeptNote
 from ronkms.errors import BadRequest, IntegrityError
+from ronkms.journal.durable_file import write_at
 from tests.unit.audit.log_files import leaf, make_lines, write_log
 
 LINES = make_lines(60)
@@ -191,6 +195,36 @@ def test_a_cut_log_is_noticed(log: Log) -> None:
     log.log.durable = 9
     with pytest.raises(IntegrityError, match="5 of 9"):
         checkpointer.step()
+
+
+@pytest.mark.parametrize("fails_at", range(1, 5))
+def test_a_full_disk_under_the_tree_changes_no_root(
+    log: Log, monkeypatch: pytest.MonkeyPatch, fails_at: int
+) -> None:
+    checkpointer = log.checkpointer()
+    checkpointer.step()
+    writes = 0
+
+    def write_a_part(descriptor: int, data: bytes, offset: int) -> None:
+        nonlocal writes
+        writes += 1
+        if writes == fails_at:
+            os.pwrite(descriptor, data[:40], offset)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write_at(descriptor, data, offset)
+
+    monkeypatch.setattr(tree_files, "write_at", write_a_part)
+    log.grow(45)
+    with pytest.raises(OSError, match="No space"):
+        checkpointer.step()
+    assert log.newest_size() == 5
+    log.grow(60)
+    checkpointer.step()
+    assert log.newest_size() == 60
+    checkpointer.stop()
+    log.check(60)
+    assert verify_directory(log.directory).good
+    assert not log.failures
 
 
 def test_the_recheck_finds_later_changes(log: Log) -> None:

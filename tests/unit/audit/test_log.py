@@ -162,6 +162,9 @@ def test_an_unwritable_log_refuses(fail: str) -> None:
     with pytest.raises(AuditUnavailable) as caught:
         sign_record(trail, op=Operation.ROTATE)
     assert "/secret" not in str(caught.value)
+    assert "nothing is done" in str(caught.value)
+    with pytest.raises(AuditUnavailable, match="may be in force"):
+        sign_record(trail, op=Operation.ROTATE, phase="outcome")
     assert counted == []
 
 
