@@ -23,11 +23,12 @@ class Target:
 
 @dataclass(frozen=True)
 class HttpSample:
-    """Answers per second, 95th percentile in microseconds, processor microseconds per answer."""
+    """Answers per second, 95th percentile in microseconds, processor microseconds per answer, answers."""
 
     rate: float
     p95_us: int
     cpu_us: float
+    answers: int
 
 
 def sample(target: Target, scenario: Scenario, *, seconds: int, connections: int) -> HttpSample:
@@ -41,7 +42,7 @@ def sample(target: Target, scenario: Scenario, *, seconds: int, connections: int
         raise RuntimeError(
             f"{scenario.name}: {got.non_2xx} of {got.answers} answers were errors, {wanted} should be"
         )
-    return HttpSample(got.rate, got.p95_us, spent / got.answers * 1e6)
+    return HttpSample(got.rate, got.p95_us, spent / got.answers * 1e6, got.answers)
 
 
 def cpu_seconds(pid: int) -> float:

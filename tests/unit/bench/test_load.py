@@ -50,10 +50,10 @@ def test_a_batch_is_compared_with_raw_speed_and_a_request_with_the_floor(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 2)
-    floor = [HttpSample(rate, 100, 50.0) for rate in (900.0, 1100.0)]
+    floor = [HttpSample(rate, 100, 50.0, 1000) for rate in (900.0, 1100.0)]
     single, batch = Row(Scenario("single", [])), Row(Scenario("batch", [], items=100))
-    single.add(HttpSample(500.0, 100, 100.0), *floor, raw_rate=10_000.0)
-    batch.add(HttpSample(100.0, 100, 500.0), *floor, raw_rate=10_000.0)
+    single.add(HttpSample(500.0, 100, 100.0, 1000), *floor, raw_rate=10_000.0)
+    batch.add(HttpSample(100.0, 100, 500.0, 200), *floor, raw_rate=10_000.0)
     assert (single.ratios, single.cpu_ratios) == ([0.5], [0.5])
     assert (batch.ratios, batch.cpu_ratios) == ([0.5], [0.1])
     assert batch.as_report()["signatures_per_request"] == 100
