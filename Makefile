@@ -116,6 +116,7 @@ bench: system-bench install $(STAMPS)/test
 	$(BIN)/python -m bench.http --out bench/results
 	$(BIN)/python -m bench.scale --out bench/results
 	$(BIN)/python -m bench.overload --out bench/results
+	$(BIN)/python -m bench.audit_cost --out bench/results
 
 gate: system-test install $(STAMPS)/test
 	$(BIN)/python -m bench.gate

@@ -12,7 +12,7 @@ from enum import IntEnum
 from typing import Final
 
 ADMIN_ROW: Final = 0
-_WORDS_A_ROW: Final = 4
+_WORDS_A_ROW: Final = 5
 
 
 class Stage(IntEnum):
@@ -51,16 +51,24 @@ class ProcessBoard:
         """Moves the process of ``row`` to another stage."""
         self._words[_stage_word(row)] = stage
 
-    def show_waiting(self, row: int, waiting: int, parked: int) -> None:
-        """Enters how many requests wait for a thread of a worker, and how many connections it has parked."""
+    def show_load(self, row: int, waiting: int, parked: int, connections: int) -> None:
+        """Enters a worker's requests that wait for a thread, its parked connections, and all its connections."""
         word = _stage_word(row)
         self._words[word + 1] = waiting
         self._words[word + 2] = parked
+        self._words[word + 3] = connections
+
+    def fewest_connections(self, row: int) -> int | None:
+        """Connections of that worker other than ``row`` which has the fewest; None if no other serves."""
+        others = (_stage_word(other) for other in range(1, self.workers + 1) if other != row)
+        return min(
+            (self._words[word + 3] for word in others if self._words[word] == Stage.SERVING), default=None
+        )
 
     def clear(self, row: int) -> None:
         """Forgets the process of ``row``."""
         self.set(row, 0, Stage.ABSENT)
-        self.show_waiting(row, 0, 0)
+        self.show_load(row, 0, 0, 0)
 
     def drain(self) -> None:
         """From now on the server is stopping."""

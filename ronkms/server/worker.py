@@ -6,6 +6,7 @@ What differs from gunicorn's:
   accepted only while few of them wait (gunicorn issues 3433 and 908): what is in excess waits in the kernel,
   where another worker may take it.
 - Requests wait unread for a thread in one line a tenant, and the lines are served fairly (``fair_queue``).
+- Connections are spread over the workers (``accept_turn``).
 - A request that waited longer than ``queue_deadline_ms`` is answered unread: 429 to a known tenant that holds
   more than its share of the waiting places while others wait, 503 ``saturated`` otherwise.
 - A connection that was answered 429, or whose tenant holds more than its share of the waiting places while
@@ -47,6 +48,7 @@ from gunicorn.workers.gthread import (  # type: ignore[attr-defined]  # the stub
 
 from ronkms.config.settings import Settings
 from ronkms.domain.measure import COUNTER_INDEX, http_counter
+from ronkms.server.accept_turn import AcceptTurn
 from ronkms.server.closing_answer import closing_answer
 from ronkms.server.connection import Connection
 from ronkms.server.http_response import KmsResponse
@@ -91,6 +93,7 @@ class KmsWorker(ThreadWorker):
         settings = self.app.settings
         self._arena = self.app.application.arena
         self._board = self.app.board
+        self._turn = AcceptTurn(self.app.board)
         self._queue_deadline = settings.queue_deadline_ms / 1000
         self._request_timeout = settings.request_timeout_ms / 1000
         self._keepalive_seconds = settings.keepalive_ms / 1000
@@ -121,8 +124,10 @@ class KmsWorker(ThreadWorker):
     # --- accepting ---------------------------------------------------------------------------
 
     def set_accept_enabled(self, enabled: bool | None) -> None:
-        """Only while there is room; when the worker stops, takes what waits and closes the listeners."""
-        super().set_accept_enabled(bool(enabled) and self._fresh < self._fresh_limit)
+        """Only while there is room and it is this worker's turn; when the worker stops, takes what waits and
+        closes the listeners."""
+        room = self._fresh < self._fresh_limit and time.monotonic() >= self._turn.look_at
+        super().set_accept_enabled(bool(enabled) and room)
         if not self.alive:
             for listener in cast("list[BaseSocket]", self.sockets):
                 self._accept_the_rest(listener)
@@ -135,7 +140,10 @@ class KmsWorker(ThreadWorker):
 
     def accept(self, listener: BaseSocket) -> None:  # type: ignore[override]  # it is gunicorn's wrapper
         """A listener is readable."""
-        self._accept_one(listener)
+        if self._turn.leaves(self.row, self.nr_conns, time.monotonic()):
+            super().set_accept_enabled(enabled=False)
+        else:
+            self._accept_one(listener)
 
     def _accept_one(self, listener: BaseSocket) -> bool:
         try:
@@ -192,7 +200,7 @@ class KmsWorker(ThreadWorker):
     def _park(self, conn: Connection) -> None:
         conn.parked_until = time.monotonic() + RETRY_SECONDS
         self._parked.append(conn)
-        self._show_waiting()
+        self._show_load()
 
     def _unpark(self, now: float) -> None:
         """Reads on from the connections whose time is up; from all when the worker stops."""
@@ -205,15 +213,18 @@ class KmsWorker(ThreadWorker):
                 self._queue(conn)
 
     def wait_for_and_dispatch_events(self, timeout: float | None) -> None:
-        """Wakes up for the next parked connection too."""
+        """Wakes up for the next parked connection too, and for new ones that were left to others."""
+        now = time.monotonic()
         if self._parked:
-            timeout = min(timeout or RETRY_SECONDS, max(self._parked[0].parked_until - time.monotonic(), 0.0))
+            timeout = min(timeout or RETRY_SECONDS, max(self._parked[0].parked_until - now, 0.0))
+        if self._turn.look_at > now:
+            timeout = min(timeout or RETRY_SECONDS, self._turn.look_at - now)
         super().wait_for_and_dispatch_events(timeout)
         self._unpark(time.monotonic())
-        self._show_waiting()
+        self._show_load()
 
-    def _show_waiting(self) -> None:
-        self._board.show_waiting(self.row, len(self._threads.queue), len(self._parked))
+    def _show_load(self) -> None:
+        self._board.show_load(self.row, len(self._threads.queue), len(self._parked), self.nr_conns)
 
     # --- in a thread -------------------------------------------------------------------------
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
+from tests.e2e.support.process_tree import ESTABLISHED, LISTEN, sockets_at
 from tests.integration.raw_http import RawConnection
 from tests.server_process import ServerProcess
 
@@ -173,3 +177,30 @@ def test_openmetrics_by_accept(server: ServerProcess) -> None:
     with urllib.request.urlopen(request, timeout=5) as answer:
         assert answer.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
         assert answer.read().endswith(b"# EOF\n")
+
+
+def test_connections_are_spread_over_the_workers(tmp_path: Path) -> None:
+    with ServerProcess(tmp_path / "data", {"KMS_WORKERS": "2"}) as server, ExitStack() as stack:
+        port = urlsplit(server.api_url).port or 0
+        for _ in range(20):
+            connection = stack.enter_context(RawConnection(server.api_url))
+            assert connection.request("GET", PATH, server.token).status == 200
+        held = [sockets_at(pid, port, state=ESTABLISHED) for pid in server.children()]
+        assert sorted(held) in ([0, 9, 11], [0, 10, 10])
+
+
+def test_a_stopped_worker_keeps_no_connection_waiting(tmp_path: Path) -> None:
+    with ServerProcess(tmp_path / "data", {"KMS_WORKERS": "2"}) as server, ExitStack() as stack:
+        port = urlsplit(server.api_url).port or 0
+        first = stack.enter_context(RawConnection(server.api_url))
+        assert first.request("GET", PATH, server.token).status == 200
+        workers = [pid for pid in server.children() if sockets_at(pid, port, state=LISTEN)]
+        [stopped] = [pid for pid in workers if not sockets_at(pid, port, state=ESTABLISHED)]
+        os.kill(stopped, signal.SIGSTOP)
+        try:
+            for _ in range(20):
+                connection = stack.enter_context(RawConnection(server.api_url))
+                assert connection.request("GET", PATH, server.token).status == 200
+            assert not sockets_at(stopped, port, state=ESTABLISHED)
+        finally:
+            os.kill(stopped, signal.SIGCONT)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
+from typing import Final
+
+ESTABLISHED: Final = "01"
+LISTEN: Final = "0A"
 
 
 def descendants(pid: int) -> list[int]:
@@ -24,18 +29,21 @@ def proportional_memory(pids: list[int]) -> int:
     return total
 
 
-def listening_on(pid: int, port: int) -> bool:
-    """True if ``pid`` holds a TCP socket that listens on ``port``."""
+def sockets_at(pid: int, port: int, *, state: str) -> int:
+    """How many TCP sockets with the local ``port`` a process holds; ``state`` as in /proc/net/tcp."""
     inodes = set()
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
             fields = line.split()
-            if fields[3] == "0A" and int(fields[1].rsplit(":", 1)[1], 16) == port:
+            if fields[3] == state and int(fields[1].rsplit(":", 1)[1], 16) == port:
                 inodes.add(f"socket:[{fields[9]}]")
+    held = 0
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            if str(descriptor.readlink()) in inodes:
-                return True
-        except FileNotFoundError:
-            continue
-    return False
+        with contextlib.suppress(FileNotFoundError):
+            held += str(descriptor.readlink()) in inodes
+    return held
+
+
+def listening_on(pid: int, port: int) -> bool:
+    """True if ``pid`` holds a TCP socket that listens on ``port``."""
+    return sockets_at(pid, port, state=LISTEN) > 0
