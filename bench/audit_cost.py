@@ -1,9 +1,9 @@
 """What the audit log costs: signatures over HTTP, against a build without it (part of ``make bench``).
 
 Two servers with equal settings, one of them with ``bench.unlogged``, are sampled in turn (A B A B ...) until
-the logged one has recorded ``--signs`` signatures. The ratio of rates is logged over unlogged, that of processor
-time (of all the server's processes, so with the checkpoints) unlogged over logged; the aim is 0.9. The log
-is verified at the end, and must hold a record for each answer.
+the logged one has recorded ``--signs`` signatures. The ratio of rates is logged over unlogged, that of
+processor time unlogged over logged; all processes of the server count, so checkpoints do too; the aim is 0.9.
+The log is verified at the end, and must hold a record for each answer.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ class ProcessBoard:
         self._words[_stage_word(row)] = stage
 
     def show_load(self, row: int, waiting: int, parked: int, connections: int) -> None:
-        """Enters a worker's requests that wait for a thread, its parked connections, and all its connections."""
+        """Enters how many requests wait in a worker, and how many connections it has parked and in all."""
         word = _stage_word(row)
         self._words[word + 1] = waiting
         self._words[word + 2] = parked
