@@ -128,6 +128,18 @@ class BackendUnavailable(Unavailable):
     code = "backend_unavailable"
 
 
+class PolicyUnavailable(Unavailable):
+    """The external policy gives no decision, and the class of the operation fails closed. ``fault`` names the
+    kind, ``reason`` the cause, for the audit log and the operator alone."""
+
+    code = "policy_unavailable"
+
+    def __init__(self, fault: str, reason: str, retry_after: int = 1) -> None:
+        super().__init__("the external policy gives no decision now; try again later", retry_after)
+        self.fault = fault
+        self.reason = reason
+
+
 class AuditUnavailable(Unavailable):
     """The audit log cannot be written, so nothing that must be audited is done."""
 
