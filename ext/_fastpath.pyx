@@ -156,16 +156,17 @@ cdef class Engine:
         """For a request whose body could not be read."""
         native.release(self._arena, permit)
 
-    def verify(self, CompiledToken token, int64_t permit, bytes body, str corr_id, uint64_t started):
+    def verify(self, CompiledToken token, int64_t permit, bytes body, str corr_id, str client_cert, uint64_t started):
         """The answer's bytes if the verdict is in the cache; None or UNKNOWN_KEY: declined. Takes the permit back.
 
+        ``client_cert``: SHA-256 of the connection's client certificate, lower-case hex; empty for none.
         ``started``: CLOCK_MONOTONIC in nanoseconds."""
         try:
-            return self._verify(token, body, corr_id, started)
+            return self._verify(token, body, corr_id, client_cert, started)
         finally:
             native.release(self._arena, permit)
 
-    cdef object _verify(self, CompiledToken token, bytes body, str corr_id, uint64_t started):
+    cdef object _verify(self, CompiledToken token, bytes body, str corr_id, str client_cert, uint64_t started):
         cdef uint8_t scratch[SCRATCH]
         cdef uint8_t name[32]
         cdef uint8_t tag[32]
@@ -186,7 +187,7 @@ cdef class Engine:
         native.sha256(_view(parsed.message, parsed.message_len), digest)
         _hex(digest, digest_hex)
         now = token.now()
-        self._state(facts, OP_VERIFY, &parsed, digest_hex)
+        self._state(facts, OP_VERIFY, &parsed, digest_hex, client_cert)
         if now >= token.deadline or not token.permits_unseen(OP_VERIFY, facts, now):
             return None
         self._name_key(OP_VERIFY, _of(token.tenant), _view(parsed.key_id, parsed.key_id_len),
@@ -222,14 +223,15 @@ cdef class Engine:
         self._finish(OP_VERIFY, entry.alg, self._ok if valid else self._invalid, token, started)
         return answer
 
-    def sign(self, CompiledToken token, int64_t permit, bytes body, str corr_id, uint64_t started):
+    def sign(self, CompiledToken token, int64_t permit, bytes body, str corr_id, str client_cert, uint64_t started):
         """The answer's bytes; None or UNKNOWN_KEY: declined. Takes the permit back."""
         try:
-            return self._sign(token, permit, body, corr_id, started)
+            return self._sign(token, permit, body, corr_id, client_cert, started)
         finally:
             native.release(self._arena, permit)
 
-    cdef object _sign(self, CompiledToken token, int64_t permit, bytes body, str corr_id, uint64_t started):
+    cdef object _sign(self, CompiledToken token, int64_t permit, bytes body, str corr_id, str client_cert,
+                      uint64_t started):
         cdef uint8_t scratch[SCRATCH]
         cdef uint8_t name[32]
         cdef uint8_t digest[32]
@@ -248,7 +250,7 @@ cdef class Engine:
         native.sha256(_view(parsed.message, parsed.message_len), digest)
         _hex(digest, digest_hex)
         now = token.now()
-        self._state(facts, OP_SIGN, &parsed, digest_hex)
+        self._state(facts, OP_SIGN, &parsed, digest_hex, client_cert)
         if now >= token.deadline or not token.permits_unseen(OP_SIGN, facts, now):
             return None
         self._name_key(OP_SIGN, _of(token.tenant), _view(parsed.key_id, parsed.key_id_len), 0, name)
@@ -285,11 +287,15 @@ cdef class Engine:
         self._finish(OP_SIGN, entry.alg, self._ok, token, started)
         return b'{"signature":"' + encoded + entry.answer_part
 
-    cdef void _state(self, Bytes* facts, int operation, Body* parsed, uint8_t* digest_hex) noexcept:
+    cdef int _state(self, Bytes* facts, int operation, Body* parsed, uint8_t* digest_hex, str client_cert) except -1:
+        cdef Py_ssize_t length
+        cdef const char* text = PyUnicode_AsUTF8AndSize(client_cert, &length)
         facts[FACT_OPERATION] = _view(b"sign", 4) if operation == OP_SIGN else _view(b"verify", 6)
         facts[FACT_KEY] = _view(parsed.key_id, parsed.key_id_len)
         facts[FACT_ALG] = _view(b"", 0)
         facts[FACT_DIGEST] = _view(digest_hex, 64)
+        facts[FACT_CLIENT_CERT] = _view(<const uint8_t*>text, length)
+        return 0
 
     cdef bint _record(self, CompiledToken token, int operation, bytes outcome, str corr_id, bytes key_part,
                       const uint8_t* digest) except -1:

@@ -16,17 +16,27 @@ cdef enum:
     CHECK_TIME = 0
     CHECK_MEMBER = 1
     CHECK_PREFIX = 2
+    CHECK_AFFIX = 3
+    CHECK_SINCE = 4
+    CHECK_DELEGATIONS = 5
 
     FACT_OPERATION = 0
     FACT_KEY = 1
     FACT_ALG = 2
     FACT_DIGEST = 3
-    FACTS = 4
+    FACT_CLIENT_CERT = 4
+    FACTS = 5
+
+_CHECK_KINDS = {
+    "time": CHECK_TIME, "member": CHECK_MEMBER, "prefix": CHECK_PREFIX, "affix": CHECK_AFFIX, "since": CHECK_SINCE,
+    "delegations": CHECK_DELEGATIONS,
+}
 
 cdef struct Query:
     int kind
     int fact
-    int64_t deadline
+    # CHECK_TIME: first moment that is too late; CHECK_SINCE: first that is not too early; CHECK_DELEGATIONS: the most.
+    int64_t bound
     int first_text
     int texts
 
@@ -68,13 +78,15 @@ cdef class CompiledToken(_Taught):
     """What a token grants, as ``capability.token`` parsed it: facts, never a decision.
 
     ``rights``: (operation index, pattern) pairs. ``checks``: each a list of alternatives ``("time", deadline)``,
-    ``("member", fact, texts)`` or ``("prefix", fact, text)``; a fact is 0 operation, 1 key, 2 alg, 3 digest.
-    ``deadline``: Unix seconds, the first moment that is too late. ``time_offset``: wall clock minus
+    ``("since", start)``, ``("delegations", limit)``, ``("member", fact, texts)``, ``("prefix", fact, text)`` or
+    ``("affix", fact, prefix, suffix)``; a fact is 0 operation, 1 key, 2 alg, 3 digest, 4 client_cert.
+    ``delegations``: blocks after the authority block. ``deadline``: Unix seconds, the first moment that is too late. ``time_offset``: wall clock minus
     CLOCK_BOOTTIME when the token was first seen, so that a clock set back does not revive it.
     """
 
     cdef uint64_t generation
     cdef int64_t deadline
+    cdef int64_t delegations
     cdef double time_offset
     cdef readonly bytes tenant
     cdef readonly bytes audit_part
@@ -87,12 +99,14 @@ cdef class CompiledToken(_Taught):
     cdef uint8_t* _check_needs_alg
     cdef int _checks
 
-    def __cinit__(self, bytes tenant, bytes audit_part, int64_t deadline, double time_offset, rights, checks):
+    def __cinit__(self, bytes tenant, bytes audit_part, int64_t deadline, double time_offset, rights, checks,
+                  int64_t delegations):
         cdef int query = 0, text = 0, queries, texts = 0
         self.tenant = tenant
         self.audit_part = audit_part
         self.deadline = deadline
         self.time_offset = time_offset
+        self.delegations = delegations
         self._operations = tuple(op for op, _ in rights)
         self._patterns = [pattern for _, pattern in rights]
         flat = [alternative for check in checks for alternative in check]
@@ -100,8 +114,8 @@ cdef class CompiledToken(_Taught):
         for alternative in flat:
             if alternative[0] == "member":
                 texts += len(alternative[2])
-            elif alternative[0] == "prefix":
-                texts += 1
+            elif alternative[0] in ("prefix", "affix"):
+                texts += len(alternative) - 2
         self._queries = <Query*>calloc(queries + 1, sizeof(Query))
         self._texts = <Text*>calloc(texts + 1, sizeof(Text))
         self._check_ends = <int*>calloc(len(checks) + 1, sizeof(int))
@@ -112,19 +126,18 @@ cdef class CompiledToken(_Taught):
         blob = bytearray()
         for check in checks:
             for alternative in check:
-                if alternative[0] == "time":
-                    self._queries[query].kind = CHECK_TIME
-                    self._queries[query].deadline = alternative[1]
+                kind = _CHECK_KINDS[alternative[0]]
+                self._queries[query].kind = kind
+                if kind in (CHECK_TIME, CHECK_SINCE, CHECK_DELEGATIONS):
+                    self._queries[query].bound = alternative[1]
                 else:
                     if not 0 <= alternative[1] < FACTS:
                         raise ValueError(f"a check on fact {alternative[1]}, which no request states here")
                     if alternative[1] == FACT_ALG:
                         self._check_needs_alg[self._checks] = True
-                    member = alternative[0] == "member"
-                    self._queries[query].kind = CHECK_MEMBER if member else CHECK_PREFIX
                     self._queries[query].fact = alternative[1]
                     self._queries[query].first_text = text
-                    wanted = sorted(alternative[2]) if member else [alternative[2]]
+                    wanted = sorted(alternative[2]) if kind == CHECK_MEMBER else alternative[2:]
                     self._queries[query].texts = len(wanted)
                     for each in wanted:
                         encoded = each.encode()
@@ -198,8 +211,17 @@ cdef class CompiledToken(_Taught):
         cdef Text* text
         cdef int index
         if query.kind == CHECK_TIME:
-            return now < query.deadline
+            return now < query.bound
+        if query.kind == CHECK_SINCE:
+            return now >= query.bound
+        if query.kind == CHECK_DELEGATIONS:
+            return self.delegations <= query.bound
         fact = facts[query.fact]
+        if fact.length == 0:
+            # Not stated by the request; a stated one is never empty.
+            return False
+        if query.kind == CHECK_AFFIX:
+            return self._is_affixed(fact, &self._texts[query.first_text])
         for index in range(query.first_text, query.first_text + query.texts):
             text = &self._texts[index]
             if query.kind == CHECK_MEMBER:
@@ -211,7 +233,16 @@ cdef class CompiledToken(_Taught):
                 return True
         return False
 
-    def decide(self, int operation, bytes key_id, bytes alg, bytes digest, int64_t now):
+    cdef bint _is_affixed(self, Bytes fact, Text* affix) noexcept:
+        """Whether it begins with the first of two texts and goes on to end with the second."""
+        cdef const uint8_t* blob = <const uint8_t*><const char*>self._texts_blob
+        cdef size_t prefix = affix[0].length, suffix = affix[1].length
+        if fact.length < prefix + suffix:
+            return False
+        return (memcmp(blob + affix[0].offset, fact.data, prefix) == 0
+                and memcmp(blob + affix[1].offset, fact.data + fact.length - suffix, suffix) == 0)
+
+    def decide(self, int operation, bytes key_id, bytes alg, bytes digest, bytes client_cert, int64_t now):
         """The decision, for the tests that hold it to its twin (``capability.token``)."""
         cdef Bytes facts[FACTS]
         cdef bytes name = _OPERATION_NAMES[operation]
@@ -219,4 +250,5 @@ cdef class CompiledToken(_Taught):
         facts[FACT_KEY] = _of(key_id)
         facts[FACT_ALG] = _of(alg)
         facts[FACT_DIGEST] = _of(digest)
+        facts[FACT_CLIENT_CERT] = _of(client_cert)
         return self.permits_unseen(operation, facts, now) and self.permits_seen(facts, now)

@@ -15,6 +15,7 @@ class CompiledToken:
 
     ``audit_part``: JSON members ``tenant`` and ``token``, each with its comma. ``deadline``: Unix seconds.
     ``rights``: (operation index, pattern). ``checks``: alternatives of each check, as ``checks.Query``.
+    ``delegations``: blocks after the authority block.
     """
 
     tenant: bytes
@@ -27,9 +28,12 @@ class CompiledToken:
         time_offset: float,
         rights: Sequence[tuple[int, bytes]],
         checks: Sequence[Sequence[tuple[Any, ...]]],
+        delegations: int,
     ) -> CompiledToken: ...
-    def decide(self, operation: int, key_id: bytes, alg: bytes, digest: bytes, now: int) -> bool:
-        """The decision on one request, for tests. ``digest``: lower-case hex."""
+    def decide(
+        self, operation: int, key_id: bytes, alg: bytes, digest: bytes, client_cert: bytes, now: int
+    ) -> bool:
+        """The decision on one request, for tests. ``digest``, ``client_cert``: lower-case hex."""
 
 @disjoint_base
 class VerifyKey:
@@ -89,9 +93,14 @@ class Engine:
         """The token of an Authorization header, if it stands and grants the operation on some key."""
     def admit(self, token: CompiledToken, operation: int) -> int: ...
     def release(self, permit: int) -> None: ...
-    def verify(self, token: CompiledToken, permit: int, body: bytes, corr_id: str, started: int) -> bytes | int | None:
-        """The answer, UNKNOWN_KEY or None. ``started``: CLOCK_MONOTONIC, nanoseconds. Gives the permit back."""
-    def sign(self, token: CompiledToken, permit: int, body: bytes, corr_id: str, started: int) -> bytes | int | None:
+    def verify(
+        self, token: CompiledToken, permit: int, body: bytes, corr_id: str, client_cert: str, started: int
+    ) -> bytes | int | None:
+        """The answer, UNKNOWN_KEY or None. ``client_cert``: SHA-256 of the connection's, lower-case hex, or
+        empty. ``started``: CLOCK_MONOTONIC, nanoseconds. Gives the permit back."""
+    def sign(
+        self, token: CompiledToken, permit: int, body: bytes, corr_id: str, client_cert: str, started: int
+    ) -> bytes | int | None:
         """As ``verify``."""
 
 def parse(body: bytes) -> dict[str, str | bytes | int] | None:

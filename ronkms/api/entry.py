@@ -24,6 +24,7 @@ from ronkms.api.headers import CLOSE, SECURITY
 from ronkms.api.headers import CORR_ID as CORR_ID_HEADER
 from ronkms.api.incoming import (
     AUTHENTICATED,
+    CLIENT_CERT,
     CORR_ID,
     Environ,
     Incoming,
@@ -97,7 +98,7 @@ class Entry:
                     engine.release(permit)
                     raise
                 run = engine.verify if index else engine.sign
-                declined = run(token, permit, taken, corr_id, started)
+                declined = run(token, permit, taken, corr_id, environ.get(CLIENT_CERT, ""), started)
                 if type(declined) is bytes:
                     return _answer(start_response, declined, corr_id)
                 environ["wsgi.input"] = BytesIO(taken)

@@ -21,7 +21,7 @@ DRAINED: Final = 32 * 1024
 CORR_ID: Final = "ronkms.corr_id"
 AUTHENTICATED: Final = "ronkms.authenticated"
 """What the server wants to be called with the tenant; may be missing."""
-_CLIENT_CERT: Final = "ronkms.client_cert_sha256"
+CLIENT_CERT: Final = "ronkms.client_cert_sha256"
 """What the server sets with mutual TLS; no header can."""
 _BODY_READ: Final = "ronkms.body_read"
 _CORR_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -57,7 +57,7 @@ class Incoming:
     @property
     def client_cert(self) -> str:
         """SHA-256 of the connection's client certificate (DER), lower-case hex; empty without mutual TLS."""
-        found: str = self.environ.get(_CLIENT_CERT, "")
+        found: str = self.environ.get(CLIENT_CERT, "")
         return found
 
     def authenticated(self, tenant: bytes) -> None:

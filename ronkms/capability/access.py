@@ -20,6 +20,8 @@ class Access(NamedTuple):
     without mutual TLS."""
     time: int
     """Unix seconds, UTC; Biscuit dates have no finer grain."""
+    delegations: int
+    """How often the token was attenuated: its blocks after the authority block."""
 
 
 FACTS: Final = Access._fields[: Access._fields.index("time")]

@@ -15,7 +15,9 @@ from typing import Final
 
 from biscuit_auth import Biscuit, BiscuitValidationError, BlockBuilder, Check, PublicKey, UnverifiedBiscuit
 
+from ronkms.capability.delegation import delegation_check, delegation_limit
 from ronkms.capability.pattern import ANY
+from ronkms.capability.wire_format import MAX_TOKEN
 from ronkms.domain.algorithm import algorithm
 from ronkms.domain.operation import Operation
 from ronkms.errors import BadRequest
@@ -23,26 +25,32 @@ from ronkms.errors import BadRequest
 _ROOT: Final = re.compile(r"^root\(hex:([0-9a-f]{64})\);$", re.MULTILINE)
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _CERT: Final = re.compile(r"[0-9a-f]{64}")
-_KEY: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}\*?")
+_KEY: Final = re.compile(r"[a-z0-9][a-z0-9._-]*\*?|(?:[a-z0-9][a-z0-9._-]*)?\*[a-z0-9._-]+")
+_MAX_KEY: Final = 128
 
 
 @dataclass(frozen=True, slots=True)
 class Attenuation:
-    """What the new token is narrowed to. An empty field narrows nothing."""
+    """What a token is narrowed to. An empty field narrows nothing."""
 
     operations: tuple[Operation, ...] = ()
     keys: tuple[str, ...] = ()
-    """Key ids; a ``*`` at the end of one makes it a prefix."""
+    """Key ids; one ``*`` in each may stand for any run of characters."""
     algs: tuple[str, ...] = ()
     digests: tuple[str, ...] = ()
     """Lower-case hex of the SHA-256 of the messages that may be signed."""
     client_certs: tuple[str, ...] = ()
     """Lower-case hex of the SHA-256 of client certificates (DER), of which the connection must show one."""
+    not_before: datetime | None = None
+    """First moment that is not too early; whole seconds."""
     deadline: datetime | None = None
     """First moment that is too late; whole seconds."""
+    max_delegations: int | None = None
+    """How often the narrowed token may be attenuated again; 0 forbids it."""
 
-    def checks(self) -> list[Check]:
-        """The checks of the new block. Raises :class:`BadRequest` for a malformed or empty field set."""
+    def checks(self, delegations: int) -> list[Check]:
+        """The checks of the block, none if nothing is narrowed. ``delegations``: how many blocks the token
+        has after its authority block, this one included. Raises :class:`BadRequest`."""
         made = []
         if self.operations:
             made.append(_member("operation", [operation.value for operation in self.operations]))
@@ -57,26 +65,35 @@ class Attenuation:
             made.append(_member("digest", list(self.digests)))
         if self.client_certs:
             made.append(client_cert_check(self.client_certs))
+        if self.not_before is not None:
+            if self.deadline is not None and self.not_before >= self.deadline:
+                raise BadRequest("not_before is not before the end: such a token is never good")
+            start = self.not_before.astimezone(UTC)
+            made.append(Check("check if time($time), $time >= {start}", {"start": start}))
         if self.deadline is not None:
             made.append(deadline_check(self.deadline))
-        if not made:
-            raise BadRequest(
-                "name at least one of: operation, key, alg, digest, client certificate, deadline"
-            )
+        if self.max_delegations is not None:
+            made.append(delegation_check(delegations, self.max_delegations))
         return made
 
     def _key_check(self) -> Check:
         for key in self.keys:
-            if _KEY.fullmatch(key) is None:
-                raise BadRequest(f"{key!r} is neither a key id nor a prefix that ends in *")
-        literal = {key for key in self.keys if not key.endswith(ANY)}
-        prefixes = sorted({key.removesuffix(ANY) for key in self.keys if key.endswith(ANY)})
-        queries = ["key($key), {literal}.contains($key)"] if literal else []
-        queries += [f"key($key), $key.starts_with({{p{number}}})" for number in range(len(prefixes))]
-        parameters = {f"p{number}": prefix for number, prefix in enumerate(prefixes)}
-        return Check(
-            "check if " + " or ".join(queries), {**parameters, **({"literal": literal} if literal else {})}
-        )
+            if _KEY.fullmatch(key) is None or len(key.replace(ANY, "")) > _MAX_KEY:
+                raise BadRequest(f"{key!r} is neither a key id nor one with a single * in it")
+        queries: list[str] = []
+        parameters: dict[str, object] = {}
+        if literal := {key for key in self.keys if ANY not in key}:
+            queries.append("key($key), {literal}.contains($key)")
+            parameters["literal"] = literal
+        for number, key in enumerate(sorted({key for key in self.keys if ANY in key})):
+            prefix, _, suffix = key.partition(ANY)
+            query = f"key($key), $key.starts_with({{p{number}}})"
+            parameters[f"p{number}"] = prefix
+            if suffix:
+                query += f", $key.ends_with({{s{number}}}), $key.length() >= {len(prefix) + len(suffix)}"
+                parameters[f"s{number}"] = suffix
+            queries.append(query)
+        return Check("check if " + " or ".join(queries), parameters)
 
 
 def client_cert_check(fingerprints: Iterable[str]) -> Check:
@@ -98,11 +115,30 @@ def deadline_check(deadline: datetime) -> Check:
 
 
 def attenuate(token: str, narrowing: Attenuation) -> str:
-    """``token`` with one more block. Raises :class:`BadRequest` for a damaged or sealed token."""
+    """``token`` with one more block. Raises :class:`BadRequest`: damaged, of another issuer, not to be passed
+    on, or nothing to narrow."""
+    parent = read_token(token)
+    delegations = parent.block_count()
+    limit = delegation_limit(
+        statement
+        for block in range(parent.block_count())
+        for statement in parent.block_source(block).splitlines()
+    )
+    if delegations > limit:
+        raise BadRequest(f"this token may be passed on {limit} times, and was already; ask for another")
+    checks = narrowing.checks(delegations)
+    if not checks:
+        raise BadRequest(
+            "name at least one of: operation, key, alg, digest, client certificate, not before, deadline, "
+            "max delegations"
+        )
     block = BlockBuilder("")
-    for check in narrowing.checks():
+    for check in checks:
         block.add_check(check)
-    return read_token(token).append(block).to_base64()
+    attenuated = parent.append(block).to_base64()
+    if len(attenuated) > MAX_TOKEN:
+        raise BadRequest(f"the token would be over {MAX_TOKEN} characters; name fewer or shorter values")
+    return attenuated
 
 
 def read_token(token: str) -> Biscuit:

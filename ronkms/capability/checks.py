@@ -5,9 +5,12 @@ that the library prints (docs/formats/capability.md has the grammar)::
 
     check if QUERY ( or QUERY )*;
     QUERY: time($v), $v < DATE   |   time($v), $v <= DATE
+         | time($v), $v >= DATE  |   time($v), $v > DATE
+         | delegations($v), $v <= NUMBER
          | NAME("text")          |   NAME($v), $v == "text"
          | NAME($v), {"text", ...}.contains($v)   (also ["text", ...])
          | NAME($v), $v.starts_with("text")
+         | NAME($v), $v.starts_with("text"), $v.ends_with("text"), $v.length() >= LENGTH_OF_BOTH
     NAME:  operation | key | alg | digest | client_cert
 
 Anything else gives None. To be used on blocks of the plain form only (``wire_format.plain_blocks``): then
@@ -30,7 +33,13 @@ TimeQuery = tuple[Literal["time"], int]
 MemberQuery = tuple[Literal["member"], int, frozenset[str]]
 """Number of the fact in ``access.FACTS``, and the texts of which it must be one."""
 PrefixQuery = tuple[Literal["prefix"], int, str]
-Query = TimeQuery | MemberQuery | PrefixQuery
+AffixQuery = tuple[Literal["affix"], int, str, str]
+"""Number of the fact, how it must begin, and how it must end after that."""
+SinceQuery = tuple[Literal["since"], int]
+"""Unix seconds, the first moment that is not too early."""
+DelegationsQuery = tuple[Literal["delegations"], int]
+"""The most blocks that the token may have after the authority block."""
+Query = TimeQuery | SinceQuery | DelegationsQuery | MemberQuery | PrefixQuery | AffixQuery
 Alternatives = tuple[Query, ...]
 """One check: some query must hold."""
 
@@ -41,8 +50,11 @@ _NAME: Final = rf"(?P<name>{'|'.join(FACTS)})"
 _BINDING: Final = rf"{_NAME}\(\$(?P<variable>[A-Za-z0-9_]+)\), "
 
 _TIME: Final = re.compile(
-    r"time\(\$(?P<variable>[A-Za-z0-9_]+)\), \$(?P=variable) (?P<relation><=?) "
+    r"time\(\$(?P<variable>[A-Za-z0-9_]+)\), \$(?P=variable) (?P<relation>[<>]=?) "
     r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)"
+)
+_DELEGATIONS: Final = re.compile(
+    r"delegations\(\$(?P<variable>[A-Za-z0-9_]+)\), \$(?P=variable) <= (?P<limit>[0-9]{1,9})"
 )
 _LITERAL: Final = re.compile(rf"{_NAME}\((?P<texts>{_TEXT})\)")
 _EQUAL: Final = re.compile(rf"{_BINDING}\$(?P=variable) == (?P<texts>{_TEXT})")
@@ -50,6 +62,12 @@ _MEMBER: Final = re.compile(
     rf"{_BINDING}(?:\{{(?P<texts>{_TEXTS})\}}|\[(?P<list>{_TEXTS})\])\.contains\(\$(?P=variable)\)"
 )
 _PREFIX: Final = re.compile(rf"{_BINDING}\$(?P=variable)\.starts_with\((?P<texts>{_TEXT})\)")
+
+_AFFIX: Final = re.compile(
+    rf"{_BINDING}\$(?P=variable)\.starts_with\((?P<prefix>{_TEXT})\), "
+    rf"\$(?P=variable)\.ends_with\((?P<suffix>{_TEXT})\), "
+    rf"\$(?P=variable)\.length\(\) >= (?P<length>[0-9]{{1,9}})"
+)
 
 
 class CompiledChecks:
@@ -90,10 +108,21 @@ def compile_checks(printed: list[str]) -> CompiledChecks | None:
 
 def names_fact(alternatives: Alternatives, fact: int) -> bool:
     """Whether a check looks at that fact (its number in ``access.FACTS``)."""
-    return any(query[0] != "time" and query[1] == fact for query in alternatives)
+    return any(fact_of(query) == FACTS[fact] for query in alternatives)
 
 
-def _deadline(query: str) -> int | None:
+def fact_of(query: Query) -> str:
+    """Name of the fact that a query looks at."""
+    match query:
+        case ("time", _) | ("since", _):
+            return "time"
+        case ("delegations", _):
+            return "delegations"
+        case ("member" | "prefix" | "affix", fact, *_):
+            return FACTS[fact]
+
+
+def _time_query(query: str) -> TimeQuery | SinceQuery | None:
     found = _TIME.fullmatch(query)
     if found is None:
         return None
@@ -101,19 +130,28 @@ def _deadline(query: str) -> int | None:
         date = datetime.strptime(found["date"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
     except ValueError:
         return None
-    return int(date.timestamp()) + (1 if found["relation"] == "<=" else 0)
+    second, relation = int(date.timestamp()), found["relation"]
+    if relation.startswith("<"):
+        return ("time", second + (relation == "<="))
+    return ("since", second + (relation == ">"))
 
 
 def _query(query: str) -> Query | None:
-    deadline = _deadline(query)
-    if deadline is not None:
-        return ("time", deadline)
+    timed = _time_query(query)
+    if timed is not None:
+        return timed
+    if found := _DELEGATIONS.fullmatch(query):
+        return ("delegations", int(found["limit"]))
     if found := _LITERAL.fullmatch(query) or _EQUAL.fullmatch(query) or _MEMBER.fullmatch(query):
         groups = found.groupdict()
         texts = groups["texts"] or groups["list"]
         return ("member", FACTS.index(found["name"]), frozenset(re.findall(_TEXT, texts)))
     if found := _PREFIX.fullmatch(query):
         return ("prefix", FACTS.index(found["name"]), found["texts"].strip('"'))
+    if found := _AFFIX.fullmatch(query):
+        prefix, suffix = found["prefix"].strip('"'), found["suffix"].strip('"')
+        if int(found["length"]) == len(prefix) + len(suffix):
+            return ("affix", FACTS.index(found["name"]), prefix, suffix)
     return None
 
 
@@ -128,15 +166,28 @@ def _predicate(query: Query) -> Predicate:
     match query:
         case ("time", deadline):
             return lambda access: access.time < deadline
+        case ("since", start):
+            return lambda access: access.time >= start
+        case ("delegations", limit):
+            return lambda access: access.delegations <= limit
         case ("member", position, texts):
             return lambda access: access[position] in texts
         case ("prefix", position, prefix):
-            return _prefix(position, prefix)
+            return _affix(position, prefix, "")
+        case ("affix", position, prefix, suffix):
+            return _affix(position, prefix, suffix)
 
 
-def _prefix(position: int, prefix: str) -> Predicate:
+def _affix(position: int, prefix: str, suffix: str) -> Predicate:
+    least = len(prefix) + len(suffix)
+
     def holds(access: Access) -> bool:
         value = access[position]
-        return isinstance(value, str) and value.startswith(prefix)
+        return (
+            isinstance(value, str)
+            and value.startswith(prefix)
+            and value.endswith(suffix)
+            and len(value) >= least
+        )
 
     return holds

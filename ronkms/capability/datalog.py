@@ -61,4 +61,5 @@ def authorize(token: Biscuit, access: Access) -> None:
         if value is not None:
             builder.add_fact(Fact(f"{name}({{value}})", {"value": value}))
     builder.add_fact(Fact("time({value})", {"value": datetime.fromtimestamp(access.time, UTC)}))
+    builder.add_fact(Fact("delegations({value})", {"value": access.delegations}))
     builder.build(token).authorize()

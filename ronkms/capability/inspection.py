@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 from biscuit_auth import BiscuitValidationError, UnverifiedBiscuit
 
+from ronkms.capability.delegation import delegation_limit
 from ronkms.capability.state import revocation_id
 from ronkms.errors import BadRequest
 
@@ -28,6 +29,10 @@ class Inspection(msgspec.Struct, frozen=True):
     root: int | None
     expires: str | None
     """RFC 3339, as the authority block claims; attenuations may end it sooner."""
+    delegations: int
+    """How often the token was attenuated."""
+    max_delegations: int
+    """How often it and what it was made from may be, in all."""
     blocks: list[Block]
 
 
@@ -46,6 +51,8 @@ def inspect_token(token: str) -> Inspection:
         token_id=blocks[0].revocation_id,
         root=parsed.root_key_id(),
         expires=expires.removeprefix(_EXPIRES).removesuffix(");") if expires else None,
+        delegations=len(blocks) - 1,
+        max_delegations=delegation_limit(statement for block in blocks for statement in block.statements),
         blocks=blocks,
     )
 

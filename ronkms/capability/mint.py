@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from biscuit_auth import BiscuitBuilder, Fact
 
-from ronkms.capability.attenuate import client_cert_check, deadline_check
+from ronkms.capability.attenuate import Attenuation, deadline_check
 from ronkms.capability.clock import Clock, SystemClock
 from ronkms.capability.pattern import check_pattern
 from ronkms.capability.registry import CapabilityRegistry
@@ -22,7 +23,7 @@ from ronkms.capability.state import (
     RootWithdrawn,
     revocation_id,
 )
-from ronkms.capability.verifier import MAX_TOKEN
+from ronkms.capability.wire_format import MAX_TOKEN
 from ronkms.domain.operation import Operation
 from ronkms.errors import BadRequest, Conflict, NotFound
 
@@ -76,21 +77,25 @@ class CapabilityMint:
         self,
         tenant: str,
         rights: Iterable[tuple[Operation, str]],
-        ttl_seconds: int,
-        client_certs: Collection[str] = (),
+        ttl_seconds: int | None,
+        narrowing: Attenuation | None = None,
     ) -> Minted:
-        """A token for ``tenant`` with (operation, key pattern) rights; with ``client_certs`` (SHA-256 of
-        their DER, lower-case hex) good over a connection with one of them alone. Raises BadRequest."""
+        """A token for ``tenant`` with (operation, key pattern) rights, narrowed for all that is made from it.
+
+        It ends after ``ttl_seconds`` and at the narrowing's deadline; one of them must be given.
+        Raises BadRequest."""
+        narrowing = narrowing or Attenuation()
         if _TENANT.fullmatch(tenant) is None:
             raise BadRequest("tenant must match [a-z0-9][a-z0-9._-]{0,63}", field="/tenant")
         granted = sorted({(operation, check_pattern(pattern)) for operation, pattern in rights})
         if not 1 <= len(granted) <= MAX_RIGHTS:
             raise BadRequest(f"a capability has 1 to {MAX_RIGHTS} rights (operations times key patterns)")
-        if not 1 <= ttl_seconds <= self.max_ttl_seconds:
-            raise BadRequest(f"ttl must be from 1 s to {self.max_ttl_seconds} s", field="/ttl")
-        key = self._newest_key()
-        expires_at = int(self._clock.wall()) + ttl_seconds
+        expires_at = self._end(ttl_seconds, narrowing.deadline)
         expires = datetime.fromtimestamp(expires_at, UTC)
+        if narrowing.not_before is not None and narrowing.not_before >= expires:
+            raise BadRequest("not_before is not before the end: such a token is never good")
+        checks = replace(narrowing, deadline=None).checks(delegations=0)
+        key = self._newest_key()
         builder = BiscuitBuilder()
         builder.add_fact(Fact("tenant({tenant})", {"tenant": tenant}))
         for operation, pattern in granted:
@@ -100,8 +105,8 @@ class CapabilityMint:
         builder.add_fact(Fact("expires({expires})", {"expires": expires}))
         builder.add_fact(Fact("root({public})", {"public": self._registry.state.roots[key.number].public}))
         builder.add_check(deadline_check(expires))
-        if client_certs:
-            builder.add_check(client_cert_check(client_certs))
+        for check in checks:
+            builder.add_check(check)
         signed = key.sign(builder)
         token = signed.to_base64()
         if len(token) > MAX_TOKEN:
@@ -153,6 +158,20 @@ class CapabilityMint:
         if number == state.newest:
             raise Conflict(f"root {number} is the newest; rotate first, then withdraw it")
         self._registry.append(RootWithdrawn(number, self._now()))
+
+    def _end(self, ttl_seconds: int | None, deadline: datetime | None) -> int:
+        now = self._now()
+        ends = [] if ttl_seconds is None else [now + ttl_seconds]
+        if deadline is not None:
+            ends.append(int(deadline.timestamp()))
+        if not ends:
+            raise BadRequest("give a ttl or a deadline", field="/ttl")
+        end = min(ends)
+        if not 1 <= end - now <= self.max_ttl_seconds:
+            raise BadRequest(
+                f"ttl must be from 1 s to {self.max_ttl_seconds} s, a deadline so far ahead", field="/ttl"
+            )
+        return end
 
     def _now(self) -> int:
         return int(self._clock.wall())

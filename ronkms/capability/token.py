@@ -15,8 +15,15 @@ from typing import Final, NamedTuple
 from biscuit_auth import AuthorizationError, Biscuit, DataLogError
 
 from ronkms.capability import pattern
-from ronkms.capability.access import ALG, CLIENT_CERT, DIGEST, FACTS, Access
-from ronkms.capability.checks import Alternatives, CompiledChecks, Predicate, compile_checks, names_fact
+from ronkms.capability.access import ALG, DIGEST, Access
+from ronkms.capability.checks import (
+    Alternatives,
+    CompiledChecks,
+    Predicate,
+    compile_checks,
+    fact_of,
+    names_fact,
+)
 from ronkms.capability.clock import Clock, ForwardTime
 from ronkms.capability.datalog import AuthorityFacts, authorize
 from ronkms.capability.state import CapabilityState, Root, revocation_id
@@ -52,6 +59,8 @@ class CompiledFacts(NamedTuple):
     """See ``capability.clock.ForwardTime.offset``."""
     rights: tuple[tuple[Operation, str], ...]
     checks: tuple[Alternatives, ...]
+    delegations: int
+    """See ``capability.access.Access.delegations``."""
 
 
 class VerifiedToken:
@@ -64,6 +73,7 @@ class VerifiedToken:
         "_checked_revision",
         "_compiled",
         "_deadline",
+        "_delegations",
         "_ids",
         "_needs_alg",
         "_rights",
@@ -94,6 +104,7 @@ class VerifiedToken:
         if root.until is not None:
             deadline = min(deadline, root.until)
         self._deadline = deadline
+        self._delegations = shape.blocks - 1
         self._biscuit = biscuit if self._compiled is None else None
         self._ids = tuple(revocation_id(signature) for signature in biscuit.revocation_ids)
         self._token_id = self._ids[0]
@@ -126,10 +137,9 @@ class VerifiedToken:
         return self._compiled is None or any(names_fact(check, DIGEST) for check in self._compiled.checks)
 
     def compiled_facts(self) -> CompiledFacts | None:
-        """None for a token beyond the closed set, or bound to a client certificate, which that decision does
-        not know. Says nothing about revocation: see ``require_valid``."""
+        """None for a token beyond the closed set. Says nothing about revocation: see ``require_valid``."""
         compiled = self._compiled
-        if compiled is None or any(names_fact(check, CLIENT_CERT) for check in compiled.checks):
+        if compiled is None:
             return None
         return CompiledFacts(
             self._tenant,
@@ -138,6 +148,7 @@ class VerifiedToken:
             self._time.offset,
             tuple((op, granted) for op, patterns in self._rights.items() for granted in patterns),
             compiled.checks,
+            self._delegations,
         )
 
     def require_valid(self) -> int:
@@ -172,7 +183,7 @@ class VerifiedToken:
         """See ``capability.protocol.Capability``."""
         now = self.require_valid()
         self._require_right(op, key_id)
-        access = _access(op, key_id, alg, message_digest, client_cert, now)
+        access = self._access(op, key_id, alg, message_digest, client_cert, now)
         self._require_checks(self._before_lookup, access, datalog=True)
         self._require_checks(self._after_lookup, access, datalog=False)
 
@@ -183,7 +194,7 @@ class VerifiedToken:
         now = self.require_valid()
         self._require_right(op, key_id)
         if self._before_lookup or self._compiled is None:
-            access = _access(op, key_id, "", message_digest, client_cert, now)
+            access = self._access(op, key_id, "", message_digest, client_cert, now)
             self._require_checks(self._before_lookup, access, datalog=not self._needs_alg)
 
     def require_seen(
@@ -191,8 +202,27 @@ class VerifiedToken:
     ) -> None:
         """See ``capability.protocol.Capability``."""
         if self._after_lookup or (self._compiled is None and self._needs_alg):
-            access = _access(op, key_id, alg, message_digest, client_cert, self.require_valid())
+            access = self._access(op, key_id, alg, message_digest, client_cert, self.require_valid())
             self._require_checks(self._after_lookup, access, datalog=self._needs_alg)
+
+    def _access(
+        self,
+        op: Operation,
+        key_id: str | None,
+        alg: str,
+        message_digest: bytes,
+        client_cert: str,
+        now: int,
+    ) -> Access:
+        return Access(
+            operation=op.value,
+            key=None if key_id == pattern.ANY else key_id,
+            alg=alg or None,
+            digest=message_digest.hex() or None,
+            client_cert=client_cert or None,
+            time=now,
+            delegations=self._delegations,
+        )
 
     def _require_right(self, op: Operation, key_id: str | None) -> None:
         patterns = self._rights.get(op)
@@ -220,19 +250,6 @@ class _NamedCheck(NamedTuple):
     """For the audit log: ``check 2 of block 1 (key)``, checks from 1 and blocks from 0, the authority."""
     alternatives: Alternatives
     holds: Predicate
-
-
-def _access(
-    op: Operation, key_id: str | None, alg: str, message_digest: bytes, client_cert: str, now: int
-) -> Access:
-    return Access(
-        operation=op.value,
-        key=None if key_id == pattern.ANY else key_id,
-        alg=alg or None,
-        digest=message_digest.hex() or None,
-        client_cert=client_cert or None,
-        time=now,
-    )
 
 
 def _failed_check(error: AuthorizationError) -> str:
@@ -269,7 +286,7 @@ def _compile(sources: list[str]) -> tuple[CompiledChecks | None, list[_NamedChec
 
 
 def _facts_of(alternatives: Alternatives) -> str:
-    return ", ".join(sorted({"time" if query[0] == "time" else FACTS[query[1]] for query in alternatives}))
+    return ", ".join(sorted({fact_of(query) for query in alternatives}))
 
 
 def _one_text(found: list[list[object]]) -> str:

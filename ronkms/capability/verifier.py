@@ -26,11 +26,9 @@ from ronkms.capability.cache import RecentlyUsed
 from ronkms.capability.clock import Clock, SystemClock
 from ronkms.capability.state import CapabilityState, Root
 from ronkms.capability.token import UNAUTHENTICATED, VerifiedToken
-from ronkms.capability.wire_format import MalformedTokenError, token_shape
+from ronkms.capability.wire_format import MAX_TOKEN, MalformedTokenError, token_shape
 from ronkms.errors import Unauthenticated
 
-MAX_TOKEN: Final = 8192
-"""Characters of a token."""
 CACHE_CAPACITY: Final = 4096
 FAILED_CAPACITY: Final = 1024
 FAILED_SECONDS: Final = 5.0

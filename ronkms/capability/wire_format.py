@@ -19,12 +19,16 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from ronkms.capability.access import Access
+
+MAX_TOKEN: Final = 8192
+"""Characters of a token."""
 MAX_BLOCKS: Final = 16
 """The authority block and up to 15 attenuations."""
 MAX_JOIN_WORK: Final = 20_000
 """Sum over all queries of (facts in reach) to the power of (predicates in the query); about 6 ms."""
 
-_REQUEST_FACTS: Final = 6
+_REQUEST_FACTS: Final = len(Access._fields)
 _SAFE_SYMBOL: Final = re.compile(r"[A-Za-z0-9._*:/@+=-]{0,256}")
 
 _VARINT: Final = 0

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any, Final
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final
 
 import click
 
@@ -14,9 +13,9 @@ from ronkms.capability.attenuate import Attenuation, attenuate
 from ronkms.capability.inspection import inspect_token, last_block_id
 from ronkms.capability.mint import DEFAULT_OVERLAP_SECONDS
 from ronkms.cli.ronctl_admin import ask
+from ronkms.cli.ronctl_narrowing import narrowing_options, until
 from ronkms.cli.ronctl_parameters import OPERATION, duration, secretive
 from ronkms.cli.ronctl_target import Target, pass_target
-from ronkms.domain.algorithm import ALGORITHMS
 from ronkms.domain.operation import Operation
 from ronkms.server.admin_messages import (
     CapabilityRoots,
@@ -33,23 +32,6 @@ from ronkms.server.admin_messages import (
 _HEX: Final = re.compile(r"[0-9a-f]{32,}")
 
 
-def _fingerprint(
-    context: click.Context, parameter: click.Parameter, given: tuple[str, ...]
-) -> tuple[str, ...]:
-    """Also as ``openssl x509 -fingerprint`` prints it."""
-    return tuple(text.replace(":", "").lower() for text in given)
-
-
-_client_cert: Final = click.option(
-    "--client-cert-sha256",
-    "client_certs",
-    metavar="HEX",
-    multiple=True,
-    callback=_fingerprint,
-    help="Only over a connection with the client certificate of this SHA-256 (of its DER); repeatable.",
-)
-
-
 @click.group()
 def cap() -> None:
     """Capabilities: mint, attenuate, inspect, revoke."""
@@ -61,19 +43,31 @@ def cap() -> None:
 @click.option(
     "--key", "keys", multiple=True, required=True, help="A key id or pattern, '*' for all; repeatable."
 )
-@click.option("--ttl", type=duration, required=True, help="Life of the token, as in 1h.")
-@_client_cert
+@narrowing_options
 @pass_target
 def mint(
     target: Target,
     tenant: str,
     ops: tuple[str, ...],
     keys: tuple[str, ...],
-    ttl: int,
-    client_certs: tuple[str, ...],
+    ttl: int | None,
+    narrowing: Attenuation,
 ) -> None:
-    """Prints a new token, alone, on standard output."""
-    arguments = MintArguments(tenant, [Operation(op) for op in ops], ttl, list(keys), list(client_certs))
+    """Prints a new token, alone, on standard output. Needs --ttl or --deadline.
+
+    What narrows it here holds also for all that is made from it by cap attenuate."""
+    arguments = MintArguments(
+        tenant,
+        [Operation(op) for op in ops],
+        ttl,
+        list(keys),
+        list(narrowing.client_certs),
+        list(narrowing.algs),
+        list(narrowing.digests),
+        narrowing.not_before,
+        narrowing.deadline,
+        narrowing.max_delegations,
+    )
     minted = ask(target.data_directory, "cap.mint", MintedToken, arguments)
     click.echo(minted.token)
     click.echo(f"token id {minted.token_id}, expires {_time(minted.expires_at)}", err=True)
@@ -83,36 +77,23 @@ def mint(
 @click.argument("token", type=secretive, default="-")
 @click.option("--op", "ops", type=OPERATION, multiple=True, help="Only this operation; repeatable.")
 @click.option(
-    "--key", "keys", multiple=True, help="Only this key id, or those that begin so (PREFIX*); repeatable."
-)
-@click.option(
-    "--alg", "algs", type=click.Choice(list(ALGORITHMS)), multiple=True, help="Only this algorithm."
-)
-@click.option(
-    "--digest", "digests", multiple=True, help="Sign only the message with this SHA-256 (hex); repeatable."
-)
-@click.option(
-    "--message-file",
-    "messages",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    "--key",
+    "keys",
     multiple=True,
-    help="Sign only the content of this file; repeatable.",
+    help="Only this key id, or those like it: one * stands for any characters; repeatable.",
 )
-@click.option("--ttl", type=duration, help="Only for so long from now, as in 10m.")
-@_client_cert
-def attenuate_command(token: str, ttl: int | None, messages: tuple[Path, ...], **only: Any) -> None:
+@narrowing_options
+def attenuate_command(
+    token: str, ops: tuple[str, ...], keys: tuple[str, ...], ttl: int | None, narrowing: Attenuation
+) -> None:
     """Prints a token that may do less than TOKEN (or '-': standard input, '@FILE'). Offline."""
-    digests = [digest.lower() for digest in only["digests"]]
-    digests += [hashlib.sha256(path.read_bytes()).hexdigest() for path in messages]
-    narrowing = Attenuation(
-        operations=tuple(Operation(op) for op in only["ops"]),
-        keys=only["keys"],
-        algs=only["algs"],
-        digests=tuple(digests),
-        client_certs=only["client_certs"],
-        deadline=None if ttl is None else datetime.now(UTC) + timedelta(seconds=ttl),
+    narrowed = replace(
+        narrowing,
+        operations=tuple(Operation(op) for op in ops),
+        keys=keys,
+        deadline=until(ttl, narrowing.deadline),
     )
-    click.echo(attenuate(token, narrowing))
+    click.echo(attenuate(token, narrowed))
 
 
 @cap.command()
@@ -123,6 +104,7 @@ def inspect(token: str) -> None:
     click.echo(f"token id   {shown.token_id}")
     click.echo(f"root       {shown.root}")
     click.echo(f"expires    {shown.expires}")
+    click.echo(f"delegated  {shown.delegations} of at most {shown.max_delegations} times")
     for number, block in enumerate(shown.blocks):
         click.echo(f"block {number}    revocation id {block.revocation_id}")
         for statement in block.statements:

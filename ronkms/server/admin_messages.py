@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -18,6 +19,7 @@ TIMEOUT_SECONDS: Final = 10.0
 _MAX_NAMES: Final = 64
 
 CorrId = Annotated[str, Meta(max_length=64, pattern=r"^[A-Za-z0-9._-]*$")]
+Time = Annotated[datetime, Meta(tz=True)]
 Name = Annotated[str, Meta(max_length=128)]
 
 
@@ -58,16 +60,21 @@ class NoArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class MintArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A right for each of ``ops`` on each of ``keys`` (patterns); ``ttl`` in seconds. ``client_certs``:
-    SHA-256 (hex) of the client certificates that the token is bound to; none for no binding."""
+    """A right for each of ``ops`` on each of ``keys`` (patterns), until ``ttl`` seconds from now and
+    ``deadline``; the rest is as in ``capability.attenuate.Attenuation``. Times are RFC 3339."""
 
     tenant: Name
     ops: Annotated[list[Operation], Meta(min_length=1, max_length=_MAX_NAMES)]
-    ttl: int
+    ttl: int | None = None
     keys: Annotated[list[Name], Meta(min_length=1, max_length=_MAX_NAMES)] = msgspec.field(
         default_factory=lambda: ["*"]
     )
     client_certs: Annotated[list[Name], Meta(max_length=_MAX_NAMES)] = msgspec.field(default_factory=list)
+    algs: Annotated[list[Name], Meta(max_length=_MAX_NAMES)] = msgspec.field(default_factory=list)
+    digests: Annotated[list[Name], Meta(max_length=_MAX_NAMES)] = msgspec.field(default_factory=list)
+    not_before: Time | None = None
+    deadline: Time | None = None
+    max_delegations: int | None = None
 
 
 class RevokeArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -17,6 +17,7 @@ import msgspec
 from ronkms_native import Arena
 
 from ronkms import __version__
+from ronkms.capability.attenuate import Attenuation
 from ronkms.capability.mint import CapabilityMint
 from ronkms.capability.registry import CapabilityRegistry
 from ronkms.config.render import render_toml
@@ -122,8 +123,15 @@ class AdminOperations:
 
     def _mint_token(self, arguments: messages.MintArguments) -> messages.MintedToken:
         rights = [(operation, key) for operation in arguments.ops for key in arguments.keys]
-        minted = self._mint.mint(arguments.tenant, rights, arguments.ttl, arguments.client_certs)
-        return messages.MintedToken(*minted)
+        narrowing = Attenuation(
+            algs=tuple(arguments.algs),
+            digests=tuple(arguments.digests),
+            client_certs=tuple(arguments.client_certs),
+            not_before=arguments.not_before,
+            deadline=arguments.deadline,
+            max_delegations=arguments.max_delegations,
+        )
+        return messages.MintedToken(*self._mint.mint(arguments.tenant, rights, arguments.ttl, narrowing))
 
     def _revoke(self, arguments: messages.RevokeArguments) -> messages.RevokedBlock:
         revoked = self._mint.revoke(arguments.id)

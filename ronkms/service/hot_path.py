@@ -117,7 +117,13 @@ class HotPath:
         audit_part = f'"tenant":"{facts.tenant}","token":"{facts.token_id}",'.encode()
         checks = [list(alternatives) for alternatives in facts.checks]
         compiled = CompiledToken(
-            facts.tenant.encode(), audit_part, facts.deadline, facts.time_offset, rights, checks
+            facts.tenant.encode(),
+            audit_part,
+            facts.deadline,
+            facts.time_offset,
+            rights,
+            checks,
+            facts.delegations,
         )
         self.engine.learn_token(token, compiled, generation)
 

@@ -26,7 +26,7 @@ from tests.unit.capability.issuer import START, Issuer
 
 KEYS = ["orders-1", "orders-2", "orders", "o", "invoices.a", "invoices.b", "a-b-c"]
 PATTERNS = ["*", "orders-*", "orders*", "*-1", "o*s-2", "invoices.*", "a-*-c", *KEYS]
-PREFIXES = ["orders-*", "o*", "invoices.*", "a-b*"]
+PREFIXES = ["orders-*", "o*", "invoices.*", "a-b*", "*-1", "o*s-2", "invoices.*b", "orders*orders", "*.a"]
 ALGS = ["Ed25519", "ES256", "ML-DSA-65"]
 DIGESTS = ["ab" * 32, "cd" * 32]
 CERTS = ["12" * 32, "34" * 32]
@@ -40,6 +40,8 @@ HOSTILE = [
     'operation("{op}"); key("{key}"); alg("Ed25519")',
     'client_cert("{cert}")',
     "root(hex:00)",
+    "delegations(0)",
+    "time(2001-01-01T00:00:00Z)",
 ]
 """What a holder may add in the hope to gain something. It must change no decision."""
 
@@ -50,6 +52,10 @@ class Said:
 
     rights: set[tuple[Operation, str]]
     deadlines: list[int]
+    starts: list[int] = field(default_factory=list)
+    delegations: int = 0
+    limits: list[int] = field(default_factory=list)
+    """The most delegations, counted from the authority block."""
     blocks: list[dict[str, list[str]]] = field(default_factory=list)
 
 
@@ -69,6 +75,10 @@ def allows(said: Said, wanted: Wanted) -> bool:
     """The model, from docs/formats/capability.md."""
     if any(wanted.at >= deadline for deadline in said.deadlines):
         return False
+    if any(wanted.at < start for start in said.starts):
+        return False
+    if any(said.delegations > limit for limit in said.limits):
+        return False
     if not any(op is wanted.op and covers(glob, wanted.key) for op, glob in said.rights):
         return False
     facts = {
@@ -81,6 +91,10 @@ def allows(said: Said, wanted: Wanted) -> bool:
     return all(one_of(facts[name], values) for block in said.blocks for name, values in block.items())
 
 
+def said_op(said: Said) -> str:
+    return min(said.rights)[0].value
+
+
 def covers(glob: str, key: str | None) -> bool:
     if key is None:
         return glob == "*"
@@ -88,9 +102,7 @@ def covers(glob: str, key: str | None) -> bool:
 
 
 def one_of(value: str, wanted: list[str]) -> bool:
-    return value != "" and any(
-        value.startswith(each[:-1]) if each.endswith("*") else value == each for each in wanted
-    )
+    return value != "" and any(covers(each, value) if "*" in each else value == each for each in wanted)
 
 
 class Fuzz:
@@ -112,12 +124,22 @@ class Fuzz:
         bound = self.some(CERTS) if dice.random() < 0.2 else []
         if bound:
             said.blocks.append({"client_cert": bound})
-        token = self.issuer.mint.mint("acme", rights, TTL, bound).token
+        if dice.random() < 0.2:
+            said.limits.append(dice.choice([0, 1, 2, 3]))
+        narrowing = Attenuation(
+            client_certs=tuple(bound), max_delegations=said.limits[0] if said.limits else None
+        )
+        token = self.issuer.mint.mint("acme", rights, TTL, narrowing).token
         for _ in range(dice.choice([0, 1, 1, 2, 3, 4])):
+            said.delegations += 1
             if dice.random() < 0.15:
                 token = self.append(token, self.hostile())
             elif dice.random() < 0.15:
                 token = self.append(token, self.foreign_check(said))
+            elif said.delegations > min(said.limits, default=15):
+                # Our own code refuses: a holder takes the library.
+                token = self.append(token, f'check if operation($o), {{"{said_op(said)}"}}.contains($o)')
+                said.blocks.append({"operation": [said_op(said)]})
             else:
                 token = attenuate(token, self.narrowing(said))
         return token, said
@@ -138,8 +160,21 @@ class Fuzz:
         if dice.random() < 0.2:
             said.deadlines.append(int(START) + dice.choice([1, 5, TTL, 2 * TTL]))
             deadline = datetime.fromtimestamp(said.deadlines[-1], UTC)
+        start = None
+        if dice.random() < 0.1:
+            said.starts.append(int(START) + dice.choice([-5, 0, 1, 2, 4]))
+            start = datetime.fromtimestamp(said.starts[-1], UTC)
+            if deadline is not None and start >= deadline:
+                said.starts.pop()
+                start = None
+        further = None
+        if dice.random() < 0.1:
+            further = dice.choice([0, 1, 2, 15])
+            said.limits.append(said.delegations + further)
         said.blocks.append(block)
         return Attenuation(
+            not_before=start,
+            max_delegations=further,
             operations=tuple(Operation(op) for op in block.get("operation", [])),
             keys=tuple(block.get("key", [])),
             algs=tuple(block.get("alg", [])),
@@ -225,10 +260,21 @@ def engine_grants(held: VerifiedToken, wanted: Wanted) -> bool | None:
         return None
     rights = [(OPERATIONS[op], glob.encode()) for op, glob in facts.rights if op in OPERATIONS]
     native = CompiledToken(
-        b"acme", b"", facts.deadline, facts.time_offset, rights, [list(check) for check in facts.checks]
+        b"acme",
+        b"",
+        facts.deadline,
+        facts.time_offset,
+        rights,
+        [list(check) for check in facts.checks],
+        facts.delegations,
     )
     decided: bool = native.decide(
-        OPERATIONS[wanted.op], wanted.key.encode(), wanted.alg.encode(), wanted.digest.encode(), wanted.at
+        OPERATIONS[wanted.op],
+        wanted.key.encode(),
+        wanted.alg.encode(),
+        wanted.digest.encode(),
+        wanted.cert.encode(),
+        wanted.at,
     )
     return decided and wanted.at < facts.deadline
 

@@ -19,6 +19,7 @@ NAMES = st.sampled_from(FACTS)
 TEXTS = st.sampled_from(
     ["sign", "verify", "orders-1", "orders-", "o", "", "Ed25519", "ab" * 32, "a:b/c@d=e+f"]
 )
+AFFIXES = st.sampled_from(["", "o", "or", "orders-1", "1", "s-1", "-1", "rs-1"])
 DATES = st.integers(NOW - 2, NOW + 2).map(
     lambda at: datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 )
@@ -32,6 +33,18 @@ LISTS = st.lists(TEXTS, min_size=1, max_size=3).map(quoted)
 QUERIES = st.one_of(
     st.builds("time($t), $t < {}".format, DATES),
     st.builds("time($t), $t <= {}".format, DATES),
+    st.builds("time($t), $t >= {}".format, DATES),
+    st.builds("time($t), $t > {}".format, DATES),
+    st.builds("delegations($d), $d <= {}".format, st.integers(0, 3)),
+    st.builds(
+        lambda name, prefix, suffix: (
+            f'{name}($v), $v.starts_with("{prefix}"), $v.ends_with("{suffix}"), '
+            f"$v.length() >= {len(prefix) + len(suffix)}"
+        ),
+        NAMES,
+        AFFIXES,
+        AFFIXES,
+    ),
     st.builds('{}("{}")'.format, NAMES, TEXTS),
     st.builds('{}($v), $v == "{}"'.format, NAMES, TEXTS),
     st.builds("{}($v), {{{}}}.contains($v)".format, NAMES, LISTS),
@@ -47,6 +60,7 @@ ACCESSES = st.builds(
     digest=st.none() | TEXTS,
     client_cert=st.none() | TEXTS,
     time=st.integers(NOW - 2, NOW + 2),
+    delegations=st.integers(0, 3),
 )
 PAIR = KeyPair()
 
@@ -94,7 +108,15 @@ def test_agrees_with_the_library(blocks: list[list[str]], access: Access) -> Non
         'check if key($k), {"a"}.contains($j)',
         'check if tenant("a")',
         "check if true",
-        "check if time($t), $t > 2026-01-01T00:00:00Z",
+        "check if time($t), $t == 2026-01-01T00:00:00Z",
+        "check if time($t), $s > 2026-01-01T00:00:00Z",
+        "check if delegations($d), $d < 3",
+        "check if delegations($d), $d >= 3",
+        "check if delegations($d), $d <= -1",
+        'check if delegations("1")',
+        'check if key($k), $k.starts_with("a"), $k.ends_with("b")',
+        'check if key($k), $k.starts_with("a"), $k.ends_with("b"), $k.length() >= 1',
+        'check if key($k), $k.starts_with("a"), $j.ends_with("b"), $k.length() >= 2',
         "check if time($t), $t < 2026-02-30T00:00:00Z",
         'check if key("a") or tenant("a")',
         'check if key("a"), alg("b")',

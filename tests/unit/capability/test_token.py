@@ -22,11 +22,12 @@ from ronkms.capability.inspection import inspect_token, last_block_id
 from ronkms.capability.mint import CapabilityMint
 from ronkms.capability.root_key import RootKey
 from ronkms.capability.token import UNAUTHENTICATED
-from ronkms.capability.verifier import MAX_TOKEN
+from ronkms.capability.wire_format import MAX_TOKEN
 from ronkms.domain.operation import Operation
 from ronkms.errors import DENIED, BadRequest, Conflict, Denied, NotFound, Unauthenticated
 from tests.unit.capability.issuer import START, BindingSeal, Issuer
 
+SOON = datetime.fromtimestamp(START + 5, UTC)
 SIGN, VERIFY, READ = Operation.SIGN, Operation.VERIFY, Operation.READ
 
 
@@ -456,7 +457,13 @@ def test_attenuation_refuses_malformed_input(issuer: Issuer) -> None:
     for narrowing in [
         Attenuation(),
         Attenuation(keys=('a"b',)),
-        Attenuation(keys=("a*b",)),
+        Attenuation(keys=("a*b*",)),
+        Attenuation(keys=("**",)),
+        Attenuation(keys=("-*a",)),
+        Attenuation(keys=("a" * 129,)),
+        Attenuation(max_delegations=-1),
+        Attenuation(max_delegations=16),
+        Attenuation(not_before=SOON, deadline=SOON),
         Attenuation(keys=("*",)),
         Attenuation(algs=("none",)),
         Attenuation(digests=("AB",)),
@@ -539,14 +546,13 @@ CERT, OTHER_CERT = "ab" * 32, "cd" * 32
 def test_bound_to_a_client_certificate(issuer: Issuer, place: str) -> None:
     bound = (CERT,)
     if place == "minted":
-        token = issuer.mint.mint("acme", [(SIGN, "orders-*")], 3600, bound).token
+        token = issuer.mint.mint("acme", [(SIGN, "orders-*")], 3600, Attenuation(client_certs=bound)).token
     elif place == "attenuated":
         token = attenuate(orders_token(issuer), Attenuation(client_certs=bound))
     else:
         token = append(issuer, orders_token(issuer), f'note("x"); check if client_cert("{CERT}")')
     held = issuer.verifier.authenticate(token)
     assert held.compiled is (place != "datalog")
-    assert held.compiled_facts() is None, "the hot path does not know certificates"
     held.require(SIGN, key_id="orders-1", client_cert=CERT)
     held.require(SIGN, key_id=None, client_cert=CERT)
     held.require_unseen(SIGN, key_id="orders-1", client_cert=CERT)
@@ -561,7 +567,7 @@ def test_bound_to_a_client_certificate(issuer: Issuer, place: str) -> None:
 
 
 def test_a_holder_cannot_bind_to_another_certificate_too(issuer: Issuer) -> None:
-    bound = issuer.mint.mint("acme", [(SIGN, "*")], 3600, (CERT,)).token
+    bound = issuer.mint.mint("acme", [(SIGN, "*")], 3600, Attenuation(client_certs=(CERT,))).token
     both = issuer.verifier.authenticate(attenuate(bound, Attenuation(client_certs=(OTHER_CERT,))))
     forged = issuer.verifier.authenticate(append(issuer, bound, f'client_cert("{OTHER_CERT}")'))
     for cert in (CERT, OTHER_CERT, ""):
@@ -575,7 +581,7 @@ def test_a_holder_cannot_bind_to_another_certificate_too(issuer: Issuer) -> None
 @pytest.mark.parametrize("cert", ["", "ab", CERT.upper(), CERT + "0", "zz" * 32])
 def test_a_malformed_fingerprint_is_refused(issuer: Issuer, cert: str) -> None:
     with pytest.raises(BadRequest, match="SHA-256"):
-        issuer.mint.mint("acme", [(SIGN, "*")], 3600, (cert,))
+        issuer.mint.mint("acme", [(SIGN, "*")], 3600, Attenuation(client_certs=(cert,)))
     with pytest.raises(BadRequest, match="SHA-256"):
         attenuate(orders_token(issuer), Attenuation(client_certs=(cert,)))
 
@@ -621,3 +627,147 @@ def test_what_needs_no_algorithm_is_decided_before_the_lookup(issuer: Issuer, da
     for alg in ("ES256", ""):
         with pytest.raises(Denied):
             held.require_seen(SIGN, key_id="orders-1", alg=alg)
+
+
+def chain(issuer: Issuer, token: str, blocks: int) -> str:
+    """As somebody does it who does not use our code."""
+    for _ in range(blocks):
+        token = append(issuer, token, 'check if operation("sign")')
+    return token
+
+
+@pytest.mark.parametrize("datalog", [False, True])
+@pytest.mark.parametrize("limit", [0, 1, 2, 14])
+def test_a_token_is_passed_on_so_often_and_no_more(issuer: Issuer, limit: int, datalog: bool) -> None:
+    token = issuer.mint.mint("acme", [(SIGN, "*")], 3600, Attenuation(max_delegations=limit)).token
+    last = chain(issuer, token, max(limit - datalog, 0))
+    if datalog and limit:
+        last = append(issuer, last, 'note("beyond the closed set")')
+    issuer.verifier.authenticate(last).require(SIGN, key_id="k")
+    over = append(issuer, last, 'note("x")' if datalog else 'check if operation("sign")')
+    held = issuer.verifier.authenticate(over)
+    assert held.compiled is not datalog
+    for decide in (held.require, held.require_unseen):
+        with pytest.raises(Denied) as caught:
+            decide(SIGN, key_id="k")
+        assert caught.value.reason.startswith("check 2 of block 0")
+    for blocks in range(1, 15 - limit):
+        with pytest.raises(Denied):
+            issuer.verifier.authenticate(chain(issuer, over, blocks)).require(SIGN, key_id="k")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "delegations(0)",
+        "delegations(0); check if delegations(0)",
+        "check if delegations($d), $d <= 99",
+        'check if delegations($d), $d <= 99 or operation("sign")',
+    ],
+)
+def test_no_block_raises_the_limit(issuer: Issuer, source: str) -> None:
+    token = issuer.mint.mint("acme", [(SIGN, "*")], 3600, Attenuation(max_delegations=0)).token
+    with pytest.raises(Denied):
+        issuer.verifier.authenticate(append(issuer, token, source)).require(SIGN, key_id="k")
+
+
+def test_a_holder_limits_what_is_made_from_its_token(issuer: Issuer) -> None:
+    token = issuer.mint.mint("acme", [(SIGN, "*")], 3600, Attenuation(max_delegations=9)).token
+    once = attenuate(token, Attenuation(operations=(SIGN,)))
+    twice = attenuate(once, Attenuation(max_delegations=1))
+    thrice = attenuate(twice, Attenuation(operations=(SIGN,), max_delegations=14))
+    held = issuer.verifier.authenticate(thrice)
+    assert held.compiled
+    held.require(SIGN, key_id="k")
+    assert (inspect_token(thrice).delegations, inspect_token(thrice).max_delegations) == (3, 3)
+    with pytest.raises(BadRequest, match="may be passed on 3 times"):
+        attenuate(thrice, Attenuation(operations=(SIGN,)))
+    with pytest.raises(Denied):
+        issuer.verifier.authenticate(chain(issuer, thrice, 1)).require(SIGN, key_id="k")
+    assert inspect_token(orders_token(issuer)).max_delegations == 15
+
+
+@pytest.mark.parametrize(
+    ("patterns", "good", "bad"),
+    [
+        (("*-eu",), ["orders-eu", "-eu", "o-eu"], ["orders-us", "eu", "orders-eu1"]),
+        (("orders-*-eu",), ["orders-1-eu", "orders--eu"], ["orders-eu", "orders-1", "x-eu"]),
+        (("aba*aba",), ["abaaba", "aba-aba"], ["aba", "ababa"]),
+        (("a*", "b-*-c", "d"), ["a1", "b-2-c", "d"], ["b-c", "d1", "c"]),
+    ],
+)
+def test_a_pattern_has_one_star(
+    issuer: Issuer, patterns: tuple[str, ...], good: list[str], bad: list[str]
+) -> None:
+    token = attenuate(issuer.mint.mint("acme", [(SIGN, "*")], 60).token, Attenuation(keys=patterns))
+    datalog = append(issuer, token, 'note("x")')
+    for each in (token, datalog):
+        held = issuer.verifier.authenticate(each)
+        assert held.compiled is (each == token)
+        for key_id in good:
+            held.require(SIGN, key_id=key_id)
+        for key_id in (*bad, "*"):
+            with pytest.raises(Denied):
+                held.require(SIGN, key_id=key_id)
+
+
+@pytest.mark.parametrize("minted", [False, True])
+def test_is_not_good_before_its_time(issuer: Issuer, minted: bool) -> None:
+    later = Attenuation(not_before=SOON)
+    if minted:
+        token = issuer.mint.mint("acme", [(SIGN, "*")], 60, later).token
+    else:
+        token = attenuate(issuer.mint.mint("acme", [(SIGN, "*")], 60).token, later)
+    held = issuer.verifier.authenticate(token)
+    assert held.compiled
+    issuer.clock.pass_seconds(4)
+    with pytest.raises(Denied) as caught:
+        held.require(SIGN, key_id="k")
+    assert "(time)" in caught.value.reason
+    issuer.clock.pass_seconds(1)
+    held.require(SIGN, key_id="k")
+
+
+def test_what_narrows_a_minted_token_holds_for_its_attenuations(issuer: Issuer) -> None:
+    digest = hashlib.sha256(b"m").digest()
+    narrowing = Attenuation(
+        algs=("Ed25519",), digests=(digest.hex(),), client_certs=(CERT,), max_delegations=3
+    )
+    token = issuer.mint.mint("acme", [(SIGN, "*")], 60, narrowing).token
+    good = {"key_id": "k", "alg": "Ed25519", "message_digest": digest, "client_cert": CERT}
+    for each in (token, attenuate(token, Attenuation(keys=("k",)))):
+        held = issuer.verifier.authenticate(each)
+        assert held.compiled
+        held.require(SIGN, **good)
+        for wrong in (
+            {"alg": "ES256"},
+            {"message_digest": b""},
+            {"client_cert": OTHER_CERT},
+            {"client_cert": ""},
+        ):
+            with pytest.raises(Denied):
+                held.require(SIGN, **(good | wrong))
+
+
+def test_minting_needs_an_end_in_reach(issuer: Issuer) -> None:
+    mint, rights = issuer.mint.mint, [(SIGN, "*")]
+    assert mint("acme", rights, None, Attenuation(deadline=SOON)).expires_at == int(START) + 5
+    assert mint("acme", rights, 3, Attenuation(deadline=SOON)).expires_at == int(START) + 3
+    token = mint("acme", rights, 60, Attenuation(deadline=SOON)).token
+    assert (
+        inspect_token(token).blocks[0].statements.count("check if time($time), $time < 2027-01-15T08:00:05Z;")
+        == 1
+    )
+    past, far = (datetime.fromtimestamp(START + offset, UTC) for offset in (0, 1 << 30))
+    for ttl, narrowing in (
+        (None, None),
+        (None, Attenuation(deadline=past)),
+        (None, Attenuation(deadline=far)),
+        (0, None),
+        (5, Attenuation(not_before=SOON)),
+        (60, Attenuation(algs=("none",))),
+        (60, Attenuation(digests=("ab",))),
+        (60, Attenuation(max_delegations=16)),
+    ):
+        with pytest.raises(BadRequest):
+            mint("acme", rights, ttl, narrowing)

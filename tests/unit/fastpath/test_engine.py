@@ -44,7 +44,7 @@ class Taught:
 
     def teach_token(self, deadline: int = 1 << 40) -> None:
         token = CompiledToken(
-            b"t", b'"tenant":"t","token":"00",', deadline, 0.0, [(SIGN, b"k*"), (VERIFY, b"k*")], []
+            b"t", b'"tenant":"t","token":"00",', deadline, 0.0, [(SIGN, b"k*"), (VERIFY, b"k*")], [], 0
         )
         self.engine.learn_token("a-token", token, self.arena.generation(CAPABILITY))
 
@@ -84,7 +84,7 @@ class Taught:
         tag = self.arena.cache_tag([self.prefix, b"message", b"", b"", message_digest, SIGNATURE])
         self.arena.cache_put(tag, verdict, verdict == 0)
 
-    def ask(self, operation: int, **members: object) -> bytes | int | None:
+    def ask(self, operation: int, cert: str = "", **members: object) -> bytes | int | None:
         token = self.engine.token(operation, HEADER)
         assert token is not None
         permit = self.engine.admit(token, operation)
@@ -92,8 +92,8 @@ class Taught:
         body = json.dumps({"key_id": "k", "message": base64.b64encode(b"m").decode(), **members}).encode()
         if operation == VERIFY:
             body = body[:-1] + b',"signature":"' + base64.b64encode(SIGNATURE) + b'"}'
-            return self.engine.verify(token, permit, body, "c", time.monotonic_ns())
-        return self.engine.sign(token, permit, body, "c", time.monotonic_ns())
+            return self.engine.verify(token, permit, body, "c", cert, time.monotonic_ns())
+        return self.engine.sign(token, permit, body, "c", cert, time.monotonic_ns())
 
 
 @pytest.fixture
@@ -219,10 +219,35 @@ def test_other_requests_are_declined(taught: Taught, members: dict[str, object])
 
 
 def test_a_key_outside_the_rights_is_declined(taught: Taught) -> None:
-    narrow = CompiledToken(b"t", b"", 1 << 40, 0.0, [(SIGN, b"other")], [])
+    narrow = CompiledToken(b"t", b"", 1 << 40, 0.0, [(SIGN, b"other")], [], 0)
     taught.engine.learn_token("a-token", narrow, taught.arena.generation(CAPABILITY))
     assert taught.ask(SIGN) is None
     assert taught.engine.token(VERIFY, HEADER) is None
+
+
+def test_a_bound_token_is_answered_over_its_certificate_alone(taught: Taught) -> None:
+    check = [("member", 4, frozenset({"ab" * 32}))]
+    bound = CompiledToken(b"t", b'"tenant":"t","token":"00",', 1 << 40, 0.0, [(SIGN, b"k*")], [check], 0)
+    taught.engine.learn_token("a-token", bound, taught.arena.generation(CAPABILITY))
+    assert isinstance(taught.ask(SIGN, cert="ab" * 32), bytes)
+    for wrong in ("", "cd" * 32, "ab" * 31):
+        assert taught.ask(SIGN, cert=wrong) is None
+    assert len(taught.signed) == 1
+
+
+def test_a_token_passed_on_too_often_is_declined(taught: Taught) -> None:
+    for delegations, answered in ((2, True), (3, False)):
+        token = CompiledToken(
+            b"t",
+            b'"tenant":"t","token":"00",',
+            1 << 40,
+            0.0,
+            [(SIGN, b"k*")],
+            [[("delegations", 2)]],
+            delegations,
+        )
+        taught.engine.learn_token("a-token", token, taught.arena.generation(CAPABILITY))
+        assert isinstance(taught.ask(SIGN), bytes) is answered
 
 
 def test_a_closed_log_is_left_to_the_general_path(taught: Taught, tmp_path: Path) -> None:
@@ -240,7 +265,7 @@ def test_many_tokens_are_known_at_once(taught: Taught) -> None:
     generation = taught.arena.generation(CAPABILITY)
     names = [f"token-{number}" for number in range(300)]
     for name in names:
-        token = CompiledToken(name.encode(), b"", 1 << 40, 0.0, [(SIGN, b"*")], [])
+        token = CompiledToken(name.encode(), b"", 1 << 40, 0.0, [(SIGN, b"*")], [], 0)
         taught.engine.learn_token(name, token, generation)
     found = [taught.engine.token(SIGN, f"Bearer {name}") for name in names]
     assert [token.tenant.decode() for token in found if token is not None] == names
@@ -251,6 +276,6 @@ def test_a_full_table_gives_entries_up_and_takes_new_ones(taught: Taught) -> Non
     for number in range(3 * 4096):
         name = f"token-{number}"
         taught.engine.learn_token(
-            name, CompiledToken(name.encode(), b"", 1 << 40, 0.0, [(SIGN, b"*")], []), generation
+            name, CompiledToken(name.encode(), b"", 1 << 40, 0.0, [(SIGN, b"*")], [], 0), generation
         )
         assert taught.engine.token(SIGN, f"Bearer {name}") is not None
