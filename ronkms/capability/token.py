@@ -76,8 +76,9 @@ class VerifiedToken:
         "_delegations",
         "_ids",
         "_needs_alg",
+        "_own_deadline",
         "_rights",
-        "_root",
+        "_root_number",
         "_state",
         "_tenant",
         "_time",
@@ -101,14 +102,13 @@ class VerifiedToken:
         self._needs_alg = any(_NAMES_ALG in source for source in printed)
         if self._compiled is not None and self._compiled.deadline is not None:
             deadline = min(deadline, self._compiled.deadline)
-        if root.until is not None:
-            deadline = min(deadline, root.until)
-        self._deadline = deadline
+        self._own_deadline = deadline
+        self._deadline = _sooner(deadline, root)
         self._delegations = shape.blocks - 1
         self._biscuit = biscuit if self._compiled is None else None
         self._ids = tuple(revocation_id(signature) for signature in biscuit.revocation_ids)
         self._token_id = self._ids[0]
-        self._root = root
+        self._root_number = root.number
         self._state = state
         self._checked_revision = -1
         self._time = ForwardTime(clock)
@@ -157,8 +157,10 @@ class VerifiedToken:
         Raises :class:`Unauthenticated`."""
         revision = self._state.revision
         if revision != self._checked_revision:
-            if self._state.roots.get(self._root.number) != self._root or self._state.is_revoked(self._ids):
+            root = self._state.roots.get(self._root_number)
+            if root is None or self._state.is_revoked(self._ids):
                 raise Unauthenticated(UNAUTHENTICATED)
+            self._deadline = _sooner(self._own_deadline, root)
             self._checked_revision = revision
         now = self._time.now()
         if now >= self._deadline:
@@ -287,6 +289,11 @@ def _compile(sources: list[str]) -> tuple[CompiledChecks | None, list[_NamedChec
 
 def _facts_of(alternatives: Alternatives) -> str:
     return ", ".join(sorted({fact_of(query) for query in alternatives}))
+
+
+def _sooner(deadline: int, root: Root) -> int:
+    """The end of a token that by itself is good until ``deadline``."""
+    return deadline if root.until is None else min(deadline, root.until)
 
 
 def _one_text(found: list[list[object]]) -> str:

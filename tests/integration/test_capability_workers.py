@@ -115,6 +115,17 @@ def owners(server: ServerProcess) -> dict[int, int]:
     return {int(remote.rpartition(":")[2], 16): pid for remote, pid in mine}
 
 
+def test_tokens_in_use_outlive_the_rotation_of_their_root(tmp_path: Path) -> None:
+    with ServerProcess(tmp_path / "data", {"KMS_WORKERS": "2"}) as server:
+        token = server.mint(op=["read"])
+        assert statuses(server, token, 8) == {200}
+        server.ronctl("cap", "rotate", "--overlap", "1h")
+        assert statuses(server, token, 8) == {200}
+        server.ronctl("cap", "rotate", "--overlap", "1s")
+        time.sleep(1.1)
+        assert statuses(server, token, 8) == {401}
+
+
 def test_revocations_and_roots_survive_kill_and_restart(tmp_path: Path) -> None:
     with ServerProcess(tmp_path / "data") as server:
         good, revoked = server.mint(op=["read"]), server.mint(op=["read"])

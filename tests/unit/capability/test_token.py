@@ -387,6 +387,36 @@ def test_rotation_overlaps_then_ends(issuer: Issuer) -> None:
     assert set(issuer.registry.state.roots) == {2, 3}
 
 
+def test_a_token_in_use_outlives_the_rotation_of_its_root_by_the_overlap(issuer: Issuer) -> None:
+    token = orders_token(issuer, ttl=10_000)
+    held = issuer.verifier.authenticate(token)
+    issuer.mint.rotate(overlap_seconds=600)
+    for in_use in (held, issuer.verifier.authenticate(token)):
+        in_use.require(SIGN, key_id="orders-1")
+    facts = held.compiled_facts()
+    assert facts is not None
+    assert facts.deadline == int(START) + 600
+    issuer.clock.pass_seconds(599)
+    issuer.mint.rotate(overlap_seconds=600)
+    held.require(SIGN, key_id="orders-1")
+    issuer.clock.pass_seconds(1)
+    with pytest.raises(Unauthenticated):
+        held.require(SIGN, key_id="orders-1")
+    refused(issuer, token)
+
+
+def test_a_shorter_overlap_ends_a_token_in_use_sooner(issuer: Issuer) -> None:
+    token = orders_token(issuer, ttl=10_000)
+    held = issuer.verifier.authenticate(token)
+    issuer.mint.rotate(overlap_seconds=600)
+    held.require(SIGN, key_id="orders-1")
+    issuer.mint.rotate(overlap_seconds=10)
+    held.require(SIGN, key_id="orders-1")
+    issuer.clock.pass_seconds(10)
+    with pytest.raises(Unauthenticated):
+        held.require(SIGN, key_id="orders-1")
+
+
 def test_withdrawn_root_ends_its_tokens_at_once(issuer: Issuer) -> None:
     token = orders_token(issuer)
     held = issuer.verifier.authenticate(token)
