@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 from ronkms.domain.operation import Outcome
 from ronkms.errors import Denied, KmsError
 from ronkms.service.call import Call
-from ronkms.service.results import Signature, Verification
+from ronkms.service.results import Signature, SignedAlike, Verification
 
 _Result = TypeVar("_Result", Signature, Verification)
 Name = tuple[str, int, str]
@@ -32,13 +32,10 @@ class BatchAnswers(Generic[_Result]):
     def close(self, call: Call) -> list[_Result | KmsError]:
         """Answers in order; the audit record gets their sums."""
         answers = [self.by_position[position] for position in range(self._size)]
-        errors: list[KmsError] = []
-        invalid = 0
-        if set(map(type, answers)) != {Signature}:
-            errors = [answer for answer in answers if isinstance(answer, KmsError)]
-            invalid = sum(isinstance(answer, Verification) and not answer.valid for answer in answers)
+        errors = [answer for answer in answers if isinstance(answer, KmsError)]
+        invalid = sum(isinstance(answer, Verification) and not answer.valid for answer in answers)
         denied = sum(isinstance(error, Denied) for error in errors)
-        call.detail = f"failed={len(errors)} denied={denied} invalid={invalid}"
+        call.detail = _sums(len(errors), denied, invalid)
         refusal = next((error for error in errors if isinstance(error, Denied)), None)
         if refusal is not None:
             call.detail += f" first_denied={refusal.reason}"
@@ -47,6 +44,24 @@ class BatchAnswers(Generic[_Result]):
         elif invalid:
             call.outcome = Outcome.INVALID
         return answers
+
+    def close_alike(self, call: Call, alike: SignedAlike) -> SignedAlike:
+        """As :meth:`close`, for items that one key version has signed."""
+        call.detail = _sums(0, 0, 0)
+        return alike
+
+
+def each_of(alike: SignedAlike) -> list[Signature]:
+    """One answer an item."""
+    like = alike.like
+    return [
+        Signature(signature=signature, alg=like.alg, key_id=like.key_id, key_version=like.key_version)
+        for signature in alike.signatures
+    ]
+
+
+def _sums(failed: int, denied: int, invalid: int) -> str:
+    return f"failed={failed} denied={denied} invalid={invalid}"
 
 
 def _digest_of_all(digests: list[bytes]) -> bytes:

@@ -12,7 +12,7 @@ from typing import Final, Generic, TypeVar
 
 from ronkms.errors import KmsError
 from ronkms.service.admission import Gate
-from ronkms.service.batch_answers import BatchAnswers, Name
+from ronkms.service.batch_answers import BatchAnswers, Name, each_of
 from ronkms.service.call import Call
 from ronkms.service.results import Signature, Verification
 from ronkms.service.sign import Prepared, Signing
@@ -89,7 +89,8 @@ class Batches:
     def _sign_group(self, group: list[Prepared]) -> list[Signature]:
         if len(group) == 1:
             return [self._signing.finish(group[0])]
-        return self._signing.finish_alike(group[0], [prepared.given.data for prepared in group])
+        alike = self._signing.finish_alike(group[0], [prepared.given.data for prepared in group])
+        return each_of(alike)
 
     def _compute(
         self, batch: _Batch[Check, Verification], misses: list[tuple[int, Check, Candidate]]

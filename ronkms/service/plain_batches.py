@@ -17,10 +17,10 @@ from msgspec import Meta
 
 from ronkms.errors import KmsError
 from ronkms.service.admission import Gate
-from ronkms.service.batch_answers import BatchAnswers, Name
+from ronkms.service.batch_answers import BatchAnswers, Name, each_of
 from ronkms.service.call import Call
 from ronkms.service.crypto_input import CryptoInput
-from ronkms.service.results import CacheUse, Signature, Verification
+from ronkms.service.results import CacheUse, Signature, SignedAlike, Verification
 from ronkms.service.sign import Signing
 from ronkms.service.verify import Verifying
 from ronkms.service.verify_candidates import Candidate, Check
@@ -79,7 +79,7 @@ class PlainBatches:
         self._signing = signing
         self._verifying = verifying
 
-    def sign(self, call: Call, items: Sequence[PlainSign]) -> list[Signature | KmsError]:
+    def sign(self, call: Call, items: Sequence[PlainSign]) -> list[Signature | KmsError] | SignedAlike:
         """Results in the order of ``items``. Raises Saturated, TenantOverShare, for all."""
         answers: BatchAnswers[Signature] = BatchAnswers(len(items))
         names: set[Name] = set()
@@ -103,11 +103,13 @@ class PlainBatches:
         self._gate.top_up(call, cost)
         for prepared, positions in groups:
             try:
-                signatures = self._signing.finish_alike(prepared, [items[at].message for at in positions])
+                alike = self._signing.finish_alike(prepared, [items[at].message for at in positions])
             except KmsError as error:
                 answers.by_position.update(dict.fromkeys(positions, error))
-            else:
-                answers.by_position.update(zip(positions, signatures, strict=True))
+                continue
+            if len(positions) == len(items):
+                return answers.close_alike(call, alike)
+            answers.by_position.update(zip(positions, each_of(alike), strict=True))
         return answers.close(call)
 
     def verify(self, call: Call, items: Sequence[PlainVerify]) -> list[Verification | KmsError]:

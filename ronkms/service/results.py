@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -27,6 +27,14 @@ class Signature(Result, frozen=True, kw_only=True, gc=False):
     key_id: str
     key_version: int
     receipt: InclusionProof | UnsetType = UNSET
+
+
+class SignedAlike(NamedTuple):
+    """All items of a batch, when one key version signed them all."""
+
+    like: Signature
+    """What the items share; its signature is empty."""
+    signatures: list[bytes]
 
 
 class Verification(Result, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from ronkms.service.admission import Gate
 from ronkms.service.call import Call
 from ronkms.service.crypto_input import CryptoInput
 from ronkms.service.key_access import KeyAccess
-from ronkms.service.results import Signature
+from ronkms.service.results import Signature, SignedAlike
 
 
 class Prepared(msgspec.Struct, frozen=True, gc=False):
@@ -76,13 +76,13 @@ class Signing:
         self._access.recheck(prepared.key, prepared.version.number)
         return _answer(prepared, signature)
 
-    def finish_alike(self, prepared: Prepared, messages: list[bytes]) -> list[Signature]:
+    def finish_alike(self, prepared: Prepared, messages: list[bytes]) -> SignedAlike:
         """Several messages that differ from a plain request in nothing else, spread over all cores."""
         signatures = self._access.handle(prepared.key, prepared.version).sign_batch(
             messages, context=prepared.given.context
         )
         self._access.recheck(prepared.key, prepared.version.number)
-        return [_answer(prepared, signature) for signature in signatures]
+        return SignedAlike(_answer(prepared, b""), signatures)
 
 
 def _answer(prepared: Prepared, signature: bytes) -> Signature:
