@@ -88,7 +88,8 @@ OPERATIONS: Final[Mapping[str, Words]] = {
     "create_key": Words(
         KEYS,
         "Create a key",
-        "Makes a key with version 1. The tenant is the capability's. `Ed25519` is a good first choice, "
+        "Makes a key with version 1; if the tenant's rollout selects it, also its hybrid version 2, and "
+        "answers with that. The tenant is the capability's. `Ed25519` is a good first choice, "
         "`MLDSA65-Ed25519-SHA512` where signatures must outlive quantum computers.",
         ("conflict", "backend_unavailable"),
     ),

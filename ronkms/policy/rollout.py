@@ -37,11 +37,11 @@ def selected(tenant: str, key_id: str, percent: int) -> bool:
     return int.from_bytes(digest[:8], "big") * 100 < percent << 64
 
 
-def signs_hybrid(key: Key, decision: Decision) -> bool:
+def signs_hybrid(tenant: str, key_id: str, decision: Decision) -> bool:
     """Whether the policy wants a hybrid version of the key to sign."""
     if not decision.produce_hybrid:
         return False
-    return decision.refuses_classical_signing or selected(key.tenant, key.key_id, decision.rollout_percent)
+    return decision.refuses_classical_signing or selected(tenant, key_id, decision.rollout_percent)
 
 
 def signing_version(key: Key, decision: Decision, *, hybrid_fits: bool = True) -> KeyVersion:
@@ -53,7 +53,7 @@ def signing_version(key: Key, decision: Decision, *, hybrid_fits: bool = True) -
     hybrid = ALGORITHMS[newest.alg].hybrid
     if not hybrid and newest.alg not in HYBRID_OF:
         return newest
-    wanted = hybrid_fits and signs_hybrid(key, decision)
+    wanted = hybrid_fits and signs_hybrid(key.tenant, key.key_id, decision)
     if hybrid == wanted:
         return newest
     return _newest_other(key, newest, hybrid=wanted) or newest
@@ -63,7 +63,7 @@ def lacks_hybrid(key: Key, decision: Decision) -> bool:
     """Whether the policy wants a hybrid version to sign and the key never had one. Raises KeyDisabled."""
     return (
         key.newest_enabled().alg in HYBRID_OF
-        and signs_hybrid(key, decision)
+        and signs_hybrid(key.tenant, key.key_id, decision)
         and not any(ALGORITHMS[version.alg].hybrid for version in key.versions.values())
     )
 

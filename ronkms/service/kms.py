@@ -16,6 +16,7 @@ from ronkms.capability.protocol import CapabilityVerifier
 from ronkms.domain.measure import COUNTER_INDEX
 from ronkms.policy.decision import Policy
 from ronkms.service.admission import Gate
+from ronkms.service.automatic_versions import AutomaticVersions
 from ronkms.service.batches import Batches
 from ronkms.service.destruction import Destruction
 from ronkms.service.hybrid_preparation import HybridPreparation
@@ -65,6 +66,10 @@ class KmsService:
         self.access = access = KeyAccess(store=store, backends=backends, capabilities=capabilities)
         self.receipts = receipts
         journaling = Journaling(audit=audit, bus=bus)
+        versions = AutomaticVersions(store=store, access=access, audit=audit, journaling=journaling)
+        self._preparation = HybridPreparation(
+            arena=arena, store=store, access=access, versions=versions, policy=policy
+        )
         self._tickets = ImportTickets(import_directory)
         self.signing = Signing(gate=self.gate, access=access, policy=policy)
         self.verifying = Verifying(gate=self.gate, access=access, policy=policy, arena=arena)
@@ -78,6 +83,7 @@ class KmsService:
             store=store,
             journaling=journaling,
             policy=policy,
+            hybrids=self._preparation,
             default_backend=default_backend,
         )
         self.importing = Importing(
@@ -89,16 +95,11 @@ class KmsService:
             default_backend=default_backend,
         )
         self._destruction = Destruction(store=store, audit=audit, journaling=journaling)
-        self._preparation = HybridPreparation(
-            arena=arena, store=store, backends=backends, audit=audit, journaling=journaling, policy=policy
-        )
         self._verify_only = verify_only
         self._rotation = Rotation(
             store=store,
-            access=access,
+            versions=versions,
             policy=policy,
-            audit=audit,
-            journaling=journaling,
             on_failed=partial(arena.count, COUNTER_INDEX["kms_rotation_failed_total"]),
         )
 

@@ -15,9 +15,10 @@ from ronkms.domain.key_policy import PolicyChange
 from ronkms.domain.lifecycle import check_transition
 from ronkms.errors import BadRequest, Conflict
 from ronkms.policy.decision import Decision, Policy
-from ronkms.policy.rollout import HYBRID_OF, lacks_hybrid, signing_version
+from ronkms.policy.rollout import HYBRID_OF, lacks_hybrid, signing_version, signs_hybrid
 from ronkms.service.admission import Gate
 from ronkms.service.call import Call
+from ronkms.service.hybrid_preparation import HybridPreparation
 from ronkms.service.journaling import Journaling
 from ronkms.service.key_access import KeyAccess
 from ronkms.service.key_policy import NewKey
@@ -42,6 +43,7 @@ class Lifecycle:
         store: KeyStore,
         journaling: Journaling,
         policy: Policy,
+        hybrids: HybridPreparation,
         default_backend: str,
     ) -> None:
         self._gate = gate
@@ -49,10 +51,12 @@ class Lifecycle:
         self._store = store
         self._journaling = journaling
         self._policy = policy
+        self._hybrids = hybrids
         self._default_backend = default_backend
 
     def create(self, call: Call, wanted: NewKey) -> NewVersion:
-        """A new key with version 1. Raises Conflict if it exists, in any state."""
+        """A new key with version 1, and a hybrid version 2 if the rollout selects it; the answer is about the
+        newest. Raises Conflict if it exists, in any state."""
         row, key_id = wanted.checked()
         call.key_id, call.alg = key_id, row.name
         self._access.refresh()
@@ -60,7 +64,7 @@ class Lifecycle:
         name = wanted.backend or self._default_backend
         if not self._access.has_backend(name):
             raise BadRequest(f"backend {name[:32]!r} is not configured on this server", field="/backend")
-        self._gate.top_up(call, row.cost_private)
+        self._gate.top_up(call, row.cost_private + self._hybrid_cost(call.tenant, key_id, row.name))
         backend = self._access.backend(name)
         self._access.require_absent(call.tenant, key_id)
         key = self._journaling.commit(
@@ -79,7 +83,12 @@ class Lifecycle:
         )
         call.key_version = 1
         self._journaling.state_changed(key.tenant, key_id, key.state.value, None, call.corr_id)
-        return new_version(key)
+        return new_version(self._hybrids.prepare_new(key))
+
+    def _hybrid_cost(self, tenant: str, key_id: str, alg: str) -> int:
+        if alg in HYBRID_OF and signs_hybrid(tenant, key_id, self._policy.decide(tenant, key_id)):
+            return ALGORITHMS[HYBRID_OF[alg]].cost_private
+        return 0
 
     def rotate(self, call: Call, key_id: str, alg: str | None = None) -> NewVersion:
         """A new version, which signs or wraps from now on; older ones go on verifying and unwrapping.

@@ -8,13 +8,10 @@ from typing import Final
 
 import structlog
 
-from ronkms.audit.protocol import AuditTrail
-from ronkms.domain.key import Key, Origin
-from ronkms.domain.operation import Operation, Outcome
-from ronkms.errors import Conflict, KmsError, RequestError
+from ronkms.domain.key import Key
+from ronkms.errors import AuditUnavailable, Conflict, KmsError, RequestError
 from ronkms.policy.decision import Policy
-from ronkms.service.journaling import Journaling
-from ronkms.service.key_access import KeyAccess
+from ronkms.service.automatic_versions import AutomaticVersions
 from ronkms.service.lifecycle import rotated_alg
 from ronkms.store.protocol import KeyStore
 
@@ -34,18 +31,14 @@ class Rotation:
         self,
         *,
         store: KeyStore,
-        access: KeyAccess,
+        versions: AutomaticVersions,
         policy: Policy,
-        audit: AuditTrail,
-        journaling: Journaling,
         on_failed: Callable[[], object],
     ) -> None:
         """``on_failed`` is called for each rotation that was due and not done."""
         self._store = store
-        self._access = access
+        self._versions = versions
         self._policy = policy
-        self._audit = audit
-        self._journaling = journaling
         self._on_failed = on_failed
         self._told: set[str] = set()
         """Damaged records that the log names already."""
@@ -71,44 +64,24 @@ class Rotation:
         return done
 
     def _rotate(self, key: Key, now: int) -> bool:
-        self._record(key, "intent", Outcome.OK, version=len(key.versions) + 1)
         try:
-            alg = rotated_alg(key, self._policy.decide(key.tenant, key.key_id))
-            changed = self._store.add_version(
-                key.tenant,
-                key.key_id,
-                alg=alg,
-                origin=Origin.GENERATED,
-                seal=partial(self._access.backend(key.backend).generate, alg),
+            self._versions.add(
+                key,
+                rotated_alg(key, self._policy.decide(key.tenant, key.key_id)),
+                principal=PRINCIPAL,
+                detail=f"rotation_period_seconds={key.policy.rotation_period_seconds}",
                 condition=partial(_require_due, len(key.versions), now),
             )
-        except RequestError as error:
+        except AuditUnavailable:
+            raise
+        except RequestError:
             # Someone rotated, disabled or changed it since the list was made.
-            self._record(key, "outcome", Outcome.REJECTED, code=error.code)
             return False
         except KmsError as error:
-            self._record(key, "outcome", Outcome.ERROR, code=error.code)
             self._on_failed()
             _log.error("rotation_failed", tenant=key.tenant, key_id=key.key_id, error=str(error))
             return False
-        self._record(changed, "outcome", Outcome.OK, version=len(changed.versions))
-        self._journaling.rotated(changed, PRINCIPAL)
         return True
-
-    def _record(self, key: Key, phase: str, outcome: Outcome, *, version: int = 0, code: str = "") -> None:
-        self._audit.record(
-            op=Operation.ROTATE,
-            outcome=outcome,
-            tenant=key.tenant,
-            token_id=PRINCIPAL,
-            corr_id=PRINCIPAL,
-            key_id=key.key_id,
-            key_version=version,
-            alg=key.alg,
-            code=code,
-            detail=f"rotation_period_seconds={key.policy.rotation_period_seconds}",
-            phase=phase,
-        )
 
 
 def _require_due(newest: int, now: int, key: Key) -> None:

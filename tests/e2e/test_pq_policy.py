@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import re
 import threading
@@ -21,11 +22,13 @@ from ronkms.policy.rollout import selected
 from ronkms.server.admin_messages import MintArguments, MintedToken
 from ronkms.server.admin_policy_messages import PolicyView, SetArguments
 from tests.e2e.support import raw_http
+from tests.e2e.support.audit_records import read_records
+from tests.e2e.support.composite_reference import COMPOSITES
 from tests.server_process import ServerProcess
 
 WORKERS = 4
 FRESH_CONNECTIONS = 16
-KEYS = 200
+KEYS = 1000
 HYBRID = "MLDSA65-Ed25519-SHA512"
 MLDSA_SIGNATURE = 3309
 """Bytes of an ML-DSA-65 signature, FIPS 204 table 2: the first part of the composite's."""
@@ -53,7 +56,7 @@ class Tenant:
     def __init__(self, server: ServerProcess, name: str) -> None:
         self.server = server
         self.name = name
-        operations = [Operation.SIGN, Operation.VERIFY, Operation.CREATE, Operation.ROTATE]
+        operations = [Operation.SIGN, Operation.VERIFY, Operation.CREATE, Operation.ROTATE, Operation.READ]
         self.token = ask(
             server.data_dir, "cap.mint", MintedToken, MintArguments(name, operations, 3600)
         ).token
@@ -67,6 +70,12 @@ class Tenant:
     def ok(self, path: str, body: dict[str, Any]) -> Any:
         answer = self.post(path, body)
         assert answer.status in (200, 201), (path, answer.status, answer.body)
+        return answer.json()
+
+    def get(self, path: str) -> Any:
+        raw = raw_http.request("GET", f"/v1/kms/{path}", [("Authorization", f"Bearer {self.token}")])
+        answer = raw_http.exchange(self.server.api_url, raw)
+        assert answer.status == 200, (path, answer.status, answer.body)
         return answer.json()
 
     def many(self, path: str, body: dict[str, Any]) -> list[raw_http.Answer]:
@@ -148,9 +157,9 @@ def test_the_mode_table(server: ServerProcess, kind: str) -> None:
             assert tenant.post("verify", before).status == (422 if mode == "pq_only" else 200)
 
 
-def _wait_for_hybrid(tenant: Tenant, key_id: str) -> None:
+def _wait_for_hybrid(tenant: Tenant, key_id: str, hybrid: str = HYBRID) -> None:
     deadline = time.monotonic() + 60
-    while tenant.sign(key_id)["alg"] != HYBRID:
+    while tenant.sign(key_id)["alg"] != hybrid:
         assert time.monotonic() < deadline, "no hybrid version was made"
         time.sleep(0.05)
 
@@ -263,79 +272,155 @@ def test_a_lock_holds_and_an_exception_takes_two_admins(server: ServerProcess) -
     assert len(set(ids)) >= 4
 
 
+@pytest.mark.timeout(240)
 def test_the_rollout_under_load(server: ServerProcess) -> None:
     tenant = Tenant(server, "rollout")
     names = [f"key-{number}" for number in range(KEYS)]
-    http = httpx.Client(
-        base_url=server.api_url, headers={"Authorization": f"Bearer {tenant.token}"}, timeout=60, verify=False
-    )
-    with http:
-        for name in names:
-            made = http.post("/v1/kms/keys", json={"key_id": name, "alg": "Ed25519", "usage": "sign"})
-            assert made.status_code == 201
-        tenant.set(produce_hybrid=True, verify_mode=VerifyMode.AND)
-        before = _pq_rejects(server)
-        failures: list[str] = []
-        stopping = threading.Event()
-        load = threading.Thread(target=_sign_and_verify, args=(tenant, names, stopping, failures))
-        load.start()
-        try:
-            moved: set[str] = set()
-            for percent in (0, 10, 50, 100):
-                tenant.set(rollout_percent=percent)
-                # The share of 1,000 keys by this selection: tests/unit/policy/test_rollout.py.
-                chosen = {name for name in names if selected(tenant.name, name, percent)}
-                now = _settled(http, names, chosen)
-                assert moved <= now
-                moved = now
-        finally:
-            stopping.set()
-            load.join(60)
-        assert failures == []
-        assert _pq_rejects(server) == before
-        tenant.set(rollout_percent=0)
-        assert _signing_hybrid(http, names) == set()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(tenant.create, names))
+    tenant.set(produce_hybrid=True, verify_mode=VerifyMode.AND)
+    before = _pq_rejects(server)
+    load = RolloutLoad(tenant, names)
+    load.start()
+    try:
+        moved: set[str] = set()
+        for percent in (0, 10, 50, 100):
+            tenant.set(rollout_percent=percent)
+            chosen = {name for name in names if selected(tenant.name, name, percent)}
+            moved = _settled(tenant, names, moved, chosen)
+            assert abs(len(moved) * 100 / KEYS - percent) <= 3
+    finally:
+        load.stop()
+    assert load.failures == []
+    assert load.signed_hybrid
+    assert _pq_rejects(server) == before
+    tenant.set(rollout_percent=0)
+    assert _signing_hybrid(tenant, names) == set()
 
 
-def _signing_hybrid(http: httpx.Client, names: list[str]) -> set[str]:
+def _signing_hybrid(tenant: Tenant, names: list[str]) -> set[str]:
     items = [{"key_id": name, "message": MESSAGE} for name in names]
-    answered = http.post("/v1/kms/sign", json={"items": items}).json()["items"]
+    answered = tenant.ok("sign", {"items": items})["items"]
     assert [item for item in answered if item["status"] != 200] == []
     results = [item["result"] for item in answered]
     return {result["key_id"] for result in results if result["alg"] == HYBRID}
 
 
-def _settled(http: httpx.Client, names: list[str], chosen: set[str]) -> set[str]:
-    """The keys that sign hybrid once the versions that the rollout waits for are made: just the chosen."""
-    deadline = time.monotonic() + 180
-    while True:
-        now = _signing_hybrid(http, names)
-        assert now <= chosen
-        if now == chosen:
-            return now
+def _settled(tenant: Tenant, names: list[str], moved: set[str], chosen: set[str]) -> set[str]:
+    """The keys that sign hybrid once the versions that the rollout waits for are made: just the chosen, and
+    none went back meanwhile."""
+    deadline = time.monotonic() + 120
+    while moved != chosen:
+        now = _signing_hybrid(tenant, names)
+        assert moved <= now <= chosen
+        moved = now
         assert time.monotonic() < deadline, (len(now), len(chosen))
-        time.sleep(0.5)
+        time.sleep(1)
+    return moved
 
 
-def _sign_and_verify(
-    tenant: Tenant, names: list[str], stopping: threading.Event, failures: list[str]
-) -> None:
-    """Every signature verifies, whichever kind it is, also those from before."""
-    older: list[tuple[str, str]] = []
-    for number in range(1_000_000):
-        if stopping.is_set():
-            return
-        name = names[number * 7 % len(names)]
-        signed = tenant.post("sign", {"key_id": name, "message": MESSAGE})
-        if signed.status != 200:
-            failures.append(f"sign {name}: {signed.status} {signed.body[:200]!r}")
-            return
-        older.append((name, signed.json()["signature"]))
-        key_id, signature = older[number // 2]
-        answer = tenant.post("verify", {"key_id": key_id, "message": MESSAGE, "signature": signature})
-        if answer.status != 200 or not answer.json()["valid"]:
-            failures.append(f"verify {key_id}: {answer.status} {answer.body[:200]!r}")
-            return
+class RolloutLoad:
+    """Signs with all keys in turn and verifies, until it is stopped: each signature is valid, also the older
+    ones, and a key that signed hybrid does so ever after."""
+
+    def __init__(self, tenant: Tenant, names: list[str], threads: int = 2) -> None:
+        self._tenant = tenant
+        self._names = names
+        self._stopping = threading.Event()
+        self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(threads)]
+        self.failures: list[str] = []
+        self.signed_hybrid: set[str] = set()
+
+    def start(self) -> None:
+        """Begins."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Ends."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join(60)
+            assert not thread.is_alive()
+
+    def _run(self, first: int) -> None:
+        older: list[tuple[str, str]] = []
+        for number in itertools.count():
+            if self._stopping.is_set():
+                return
+            name = self._names[(first * 499 + number * 7) % len(self._names)]
+            was_hybrid = name in self.signed_hybrid
+            signed = self._post("sign", {"key_id": name, "message": MESSAGE})
+            if signed is None:
+                return
+            if signed["alg"] == HYBRID:
+                self.signed_hybrid.add(name)
+            elif was_hybrid:
+                self.failures.append(f"{name} went back to {signed['alg']}")
+            older.append((name, signed["signature"]))
+            key_id, signature = older[number // 2]
+            body = {"key_id": key_id, "message": MESSAGE, "signature": signature}
+            answer = self._post("verify", body)
+            if answer is None or not answer["valid"]:
+                self.failures.append(f"verify {key_id}: {answer}")
+                return
+
+    def _post(self, path: str, body: dict[str, Any]) -> Any:
+        answer = self._tenant.post(path, body)
+        if answer.status == 200:
+            return answer.json()
+        self.failures.append(f"{path} {body['key_id']}: {answer.status} {answer.body[:200]!r}")
+        return None
+
+
+@pytest.mark.parametrize(
+    ("alg", "hybrid"), [("ES256", "MLDSA65-ECDSA-P256-SHA512"), ("ES384", "MLDSA87-ECDSA-P384-SHA512")]
+)
+def test_a_key_on_a_nist_curve_moves_to_its_composite(server: ServerProcess, alg: str, hybrid: str) -> None:
+    tenant = Tenant(server, f"nist-{alg.lower()}")
+    tenant.create("k", alg)
+    old = tenant.sign("k")
+    assert (old["alg"], old["key_version"]) == (alg, 1)
+    tenant.set(produce_hybrid=True, rollout_percent=100)
+    _wait_for_hybrid(tenant, "k", hybrid)
+    new = tenant.sign("k")
+    assert (new["alg"], new["key_version"]) == (hybrid, 2)
+    for signed in (old, new):
+        body = {"key_id": "k", "message": MESSAGE, "signature": signed["signature"]}
+        for answer in tenant.many("verify", body):
+            verified = answer.json()
+            assert (verified["valid"], verified["conformant"]) == (True, True)
+            assert (verified["alg"], verified["key_version"]) == (signed["alg"], signed["key_version"])
+    jwk = tenant.get("keys/k/public?key_version=2")
+    public, signature = (
+        base64.urlsafe_b64decode(jwk["pub"] + "=="),
+        base64.b64decode(new["signature"]),
+    )
+    assert COMPOSITES[hybrid].verify(public, base64.b64decode(MESSAGE), signature) == (True, True)
+    tenant.set(verify_mode=VerifyMode.PQ_ONLY)
+    body = {"key_id": "k", "key_version": 1, "message": MESSAGE, "signature": old["signature"]}
+    assert tenant.post("verify", body).status == 422
+    tenant.set(verify_mode=VerifyMode.AND, rollout_percent=0)
+    assert tenant.sign("k")["alg"] == alg
+
+
+def test_a_new_key_that_the_rollout_selects_signs_hybrid_from_the_first_time(server: ServerProcess) -> None:
+    tenant = Tenant(server, "new-keys")
+    tenant.set(produce_hybrid=True, rollout_percent=100, verify_mode=VerifyMode.PQ_ONLY)
+    made = tenant.ok("keys", {"key_id": "k", "alg": "Ed25519", "usage": "sign"})
+    assert (made["alg"], made["key_version"]) == (HYBRID, 2)
+    answers = [answer.json() for answer in tenant.many("sign", {"key_id": "k", "message": MESSAGE})]
+    assert {(answer["alg"], answer["key_version"]) for answer in answers} == {(HYBRID, 2)}
+    by_rollout = [
+        (record["op"], record["phase"], record["key_version"])
+        for record in read_records(server.data_dir)
+        if (record["tenant"], record["token"]) == (tenant.name, "system:rollout")
+    ]
+    assert by_rollout == [("rotate", "intent", 2), ("rotate", "outcome", 2)]
+    tenant.set(rollout_percent=0, verify_mode=VerifyMode.AND)
+    assert tenant.sign("k")["alg"] == "Ed25519"
+    made = tenant.ok("keys", {"key_id": "later", "alg": "Ed25519", "usage": "sign"})
+    assert (made["alg"], made["key_version"]) == ("Ed25519", 1)
 
 
 def test_phase_three_makes_no_classical_signature(server: ServerProcess) -> None:
