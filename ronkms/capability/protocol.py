@@ -33,7 +33,7 @@ class Capability(Protocol):
         key_id: str | None,
         alg: str = "",
         message_digest: bytes = b"",
-        client_cert: str = "",
+        client_cert: str,
     ) -> None:
         """The decision: a right of the authority block matches, and every check of every block holds.
 
@@ -44,13 +44,13 @@ class Capability(Protocol):
         Raises Unauthenticated, Denied."""
 
     def require_unseen(
-        self, op: Operation, *, key_id: str, message_digest: bytes = b"", client_cert: str = ""
+        self, op: Operation, *, key_id: str, message_digest: bytes = b"", client_cert: str
     ) -> None:
         """The part of the decision that does not depend on the algorithm of a stored key: to be taken before
         the key is looked for. Raises Unauthenticated, Denied."""
 
     def require_seen(
-        self, op: Operation, *, key_id: str, alg: str, message_digest: bytes = b"", client_cert: str = ""
+        self, op: Operation, *, key_id: str, alg: str, message_digest: bytes = b"", client_cert: str
     ) -> None:
         """The rest, once the algorithm is known; ``alg`` is empty if there is no such key.
         Raises Unauthenticated, Denied."""

@@ -101,7 +101,7 @@ class Lifecycle:
         decision = self._policy.decide(key.tenant, key_id)
         alg = rotated_alg(key, decision) if alg is None else _checked_alg(key, alg)
         if alg != key.alg:
-            call.capability.require(call.op, key_id=key_id, alg=alg)
+            call.require(key_id, alg)
         self._gate.top_up(call, ALGORITHMS[alg].cost_private)
         backend = self._access.backend(key.backend)
         call.key_version = len(key.versions) + 1

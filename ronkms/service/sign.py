@@ -58,7 +58,7 @@ class Signing:
         row = ALGORITHMS[version.alg]
         call.alg, call.key_version = version.alg, version.number
         if version.alg != key.alg:
-            call.capability.require(call.op, key_id=key_id, alg=version.alg, message_digest=digest)
+            call.require(key_id, version.alg, digest)
         given.require_fit(row, key.policy)
         if decision.refuses_classical_signing and is_classical(version.alg):
             raise PqPolicyRejected(

@@ -114,6 +114,21 @@ def test_every_route_and_every_item_holds_the_binding(party: Party) -> None:
     assert party.ask(party.first, party.bound, "keys/orders-1")[1]["state"] == "enabled"
 
 
+def test_the_binding_holds_where_a_second_algorithm_is_decided_on(party: Party) -> None:
+    """A rotation to the hybrid, and a signature by the version that the rollout picks, decide twice."""
+    assert (
+        party.ask(party.first, party.bound, "keys", {"key_id": "moving", "alg": "ES256", "usage": "sign"})[0]
+        == 201
+    )
+    rotate = {"key_id": "moving", "alg": "MLDSA65-ECDSA-P256-SHA512"}
+    assert party.ask(party.second, party.bound, "rotate", rotate)[0] == 403
+    assert party.ask(party.first, party.bound, "rotate", rotate)[0] == 200
+    classical = {"key_id": "moving", "message": MESSAGE, "signature_format": "p1363"}
+    for body in ({"key_id": "moving", "message": MESSAGE}, classical):
+        assert party.ask(party.second, party.bound, "sign", body)[0] == 403
+        assert party.ask(party.first, party.bound, "sign", body)[0] == 200
+
+
 def test_no_header_is_taken_for_a_certificate(party: Party) -> None:
     for name in (
         "ronkms.client_cert_sha256",
