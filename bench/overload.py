@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from bench import load, open_loop, report
+from bench import load, open_loop, refusals, report
 from bench.http_sample import cpu_seconds
 from bench.load import Request
 from bench.open_loop import PATIENCE, Stream, Summary
@@ -231,7 +231,8 @@ def measure(seconds: int, rounds: int) -> dict[str, object]:
             "closed_loop_10_times": overload.closed_loop(),
             "open_loop_3_times": overload.three_times(),
             "burst": overload.burst(),
-            "cost_of_a_refusal": refusal_cost(),
+            "cost_of_a_refusal": refusal_cost()
+            | {"over_sockets": refusals.measure(min(seconds, 3), rounds, SATURATING)},
         }
 
 
