@@ -1,4 +1,4 @@
-"""Processor time of a refused request over a socket, beside that of a bare Falcon POST (for ``bench.overload``).
+"""Processor time of a refusal over a socket, beside that of a bare Falcon POST (for ``bench.overload``).
 
 One client holds all of the capacity: its request was admitted, and the rest of its body does not come. Every
 other request is then refused before its body is read. The refusals are 503s; a 429 takes the same way, and
