@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import socket
 import ssl
+import struct
 import time
 from collections.abc import Hashable
-from typing import Any
+from typing import Any, Final
 
 from gunicorn.config import Config
 from gunicorn.http.parser import RequestParser
 from gunicorn.workers.gthread import TConn
 
 from ronkms.server.tls import client_fingerprint
+
+_LAST_DATA_RECEIVED: Final = struct.Struct("=I")
+_LAST_DATA_RECEIVED_AT: Final = 52
+_TCP_INFO_BYTES: Final = 56
+"""``struct tcp_info`` of linux/tcp.h: eight bytes, then words; the twelfth is ``tcpi_last_data_recv``."""
 
 
 class Connection(TConn):
@@ -24,6 +30,8 @@ class Connection(TConn):
         super().__init__(cfg, sock, client, server)
         self._keepalive_seconds = keepalive_seconds
         self.queued_at = 0.0
+        self.waited = 0.0
+        """Seconds that the first request had waited in the kernel when the connection was accepted."""
         self.started_at: float | None = None
         """When a thread took the request; None while it waits or is done."""
         self.answering = False
@@ -73,9 +81,21 @@ class Connection(TConn):
     def has_data(self) -> bool:
         """True if the first byte of the request, or the end of the connection, is here. Non-blocking."""
         try:
-            self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            first = self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except BlockingIOError:
             return False
         except OSError:
             return True
+        if first:
+            self.waited = _since_last_data(self.sock)
         return True
+
+
+def _since_last_data(sock: socket.socket) -> float:
+    """Seconds since the kernel got the last bytes from the peer; 0 if it cannot tell."""
+    try:
+        found = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+    except OSError:
+        return 0.0
+    milliseconds: int = _LAST_DATA_RECEIVED.unpack_from(found, _LAST_DATA_RECEIVED_AT)[0]
+    return milliseconds / 1000

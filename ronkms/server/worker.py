@@ -7,8 +7,9 @@ What differs from gunicorn's:
   where another worker may take it.
 - Requests wait unread for a thread in one line a tenant, and the lines are served fairly (``fair_queue``).
 - Connections are spread over the workers (``accept_turn``).
-- A request that waited longer than ``queue_deadline_ms`` is answered unread: 429 to a known tenant that holds
-  more than its share of the waiting places while others wait, 503 ``saturated`` otherwise.
+- A request that waited longer than ``queue_deadline_ms``, in the kernel too, is answered unread: 429 to a
+  known tenant that holds more than its share of the waiting places while others wait, 503 ``saturated``
+  otherwise.
 - A connection that was answered 429, or whose tenant holds more than its share of the waiting places while
   none is free, is parked: not read until its Retry-After (docs/CONCURRENCY.md).
 - A request that takes too long to arrive or to be answered is cut, so that slow senders cannot hold threads.
@@ -172,7 +173,8 @@ class KmsWorker(ThreadWorker):
 
     def enqueue_req(self, conn: Connection) -> None:  # type: ignore[override]
         """A connection has data: it waits in its tenant's line, or parked if that holds too many places."""
-        conn.queued_at = time.monotonic()
+        conn.queued_at = time.monotonic() - conn.waited
+        conn.waited = 0.0
         if self._is_excess(conn):
             self._park(conn)
         else:

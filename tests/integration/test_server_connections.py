@@ -41,6 +41,10 @@ def _metrics(server: ServerProcess) -> dict[str, float]:
     return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if line[0] != "#"}
 
 
+def _port(server: ServerProcess) -> int:
+    return urlsplit(server.api_url).port or 0
+
+
 def test_a_connection_serves_many_requests(server: ServerProcess) -> None:
     with RawConnection(server.api_url) as connection:
         for _ in range(20):
@@ -179,9 +183,24 @@ def test_openmetrics_by_accept(server: ServerProcess) -> None:
         assert answer.read().endswith(b"# EOF\n")
 
 
+def test_the_deadline_counts_the_wait_in_the_kernel(server: ServerProcess) -> None:
+    [worker] = [pid for pid in server.children() if sockets_at(pid, _port(server), state=LISTEN)]
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        with RawConnection(server.api_url) as late, RawConnection(server.api_url) as silent:
+            late.send_head("GET", PATH, server.token)
+            time.sleep(0.5)
+            os.kill(worker, signal.SIGCONT)
+            reply = late.reply()
+            assert (reply.status, reply.json()["code"]) == (503, "saturated")
+            assert silent.request("GET", PATH, server.token).status == 200
+    finally:
+        os.kill(worker, signal.SIGCONT)
+
+
 def test_connections_are_spread_over_the_workers(tmp_path: Path) -> None:
     with ServerProcess(tmp_path / "data", {"KMS_WORKERS": "2"}) as server, ExitStack() as stack:
-        port = urlsplit(server.api_url).port or 0
+        port = _port(server)
         for _ in range(20):
             connection = stack.enter_context(RawConnection(server.api_url))
             assert connection.request("GET", PATH, server.token).status == 200
@@ -191,7 +210,7 @@ def test_connections_are_spread_over_the_workers(tmp_path: Path) -> None:
 
 def test_a_stopped_worker_keeps_no_connection_waiting(tmp_path: Path) -> None:
     with ServerProcess(tmp_path / "data", {"KMS_WORKERS": "2"}) as server, ExitStack() as stack:
-        port = urlsplit(server.api_url).port or 0
+        port = _port(server)
         first = stack.enter_context(RawConnection(server.api_url))
         assert first.request("GET", PATH, server.token).status == 200
         workers = [pid for pid in server.children() if sockets_at(pid, port, state=LISTEN)]
