@@ -64,6 +64,9 @@ from ronkms.service.hot_path import HotPath
 from ronkms.service.kms import KmsService
 from ronkms.service.recovery import Recovery
 from ronkms.store.file_store import FileStore
+from ronkms.usage.database import USAGE_FILE
+from ronkms.usage.reader import LoggedUsage
+from ronkms.usage.recorder import UsageRecorder
 
 SPARE_SLOTS: Final = 4
 """Arena slots beyond workers and admin process: a successor may start before its predecessor is buried."""
@@ -143,6 +146,8 @@ class Application:
             ),
             bus=self.bus,
             policy=self.policy_registry,
+            usage=LoggedUsage(directory / "usage" / USAGE_FILE, directory / "audit"),
+            recent_use_days=settings.destroy_recent_use_days,
             default_backend=settings.backend,
             import_directory=directory / "keystore" / "import",
             verify_only=settings.verify_only,
@@ -250,6 +255,11 @@ class Application:
             required=settings.audit_witness_required,
             count_failure=self._counter("kms_audit_integrity_failed_total"),
         )
+
+    def usage_recorder(self) -> UsageRecorder:
+        """Of the audit log; for the admin process, once, after the fork."""
+        directory = self.settings.data_path
+        return UsageRecorder(directory / "usage" / USAGE_FILE, directory / "audit")
 
     def audit_recheck(self) -> LogRecheck:
         """Of the audit log; for the admin process, behind its checkpointer."""

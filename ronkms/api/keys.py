@@ -25,6 +25,7 @@ from ronkms.domain.key_policy import KeyPolicy, PolicyChange
 from ronkms.errors import BadRequest
 from ronkms.service.call import Call
 from ronkms.service.key_policy import NewKey
+from ronkms.service.lifecycle import Destroy
 
 _CREATE: Final = msgspec.json.Decoder(CreateRequest)
 _ROTATE: Final = msgspec.json.Decoder(RotateRequest)
@@ -71,7 +72,14 @@ def destroy(context: Context, call: Call, incoming: Incoming) -> Answer:
     request = decode(_DESTROY, body) if body else DestroyRequest()
     return json_answer(
         context.service.lifecycle.destroy(
-            call, incoming.params["key_id"], _given(request.key_version), _given(request.window_seconds)
+            call,
+            incoming.params["key_id"],
+            Destroy(
+                key_version=_given(request.key_version),
+                window_seconds=_given(request.window_seconds),
+                dry_run=request.dry_run,
+                force=request.force,
+            ),
         )
     )
 

@@ -391,6 +391,32 @@ EXAMPLES: Final[Mapping[str, tuple[Example, ...]]] = {
             {"window_seconds": 86400},
             {"key_id": "legacy", "state": "destroy_scheduled", "destroy_at": 1795641254},
         ),
+        Example(
+            "dry_run",
+            "Who used it lately",
+            {"dry_run": True},
+            {
+                "key_id": "legacy",
+                "state": "enabled",
+                "destroy_at": 1796439640,
+                "dry_run": {
+                    "allowed": False,
+                    "detail": "key legacy was used (sign, version 1) at 2026-11-28T03:00:40Z, by token 243aa6159f976004289d65a579e76caa; see destroy with dry_run, disable the key first (in stages, if you like), or repeat with force",
+                    "usage_since": 1795834838,
+                    "usage_complete": True,
+                    "uses": [
+                        {
+                            "op": "sign",
+                            "token": "243aa6159f976004289d65a579e76caa",
+                            "first_at": 1795834840,
+                            "last_at": 1795834840,
+                            "count": 1,
+                            "key_version": 1,
+                        }
+                    ],
+                },
+            },
+        ),
     ),
     "key_policy": (
         Example(

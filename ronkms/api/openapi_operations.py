@@ -137,7 +137,10 @@ OPERATIONS: Final[Mapping[str, Words]] = {
     "destroy_key": Words(
         STATES,
         "Schedule destruction",
-        "The material goes when the window has passed; the metadata stays. Until then restore takes it back.",
+        "The material goes when the window has passed; the metadata stays. Until then restore takes it back."
+        "\n\nA key or version that was used within the last days (setting `destroy_recent_use_days`, 7), or "
+        "asked for while it was disabled, is a 409 `conflict` that names the last use, unless `force` is "
+        "set. With `dry_run` nothing changes: `dry_run` of the answer has the latest uses by token.",
         _CHANGE,
     ),
     "restore_key": Words(STATES, "Restore", "From `destroy_scheduled` to `disabled`.", _CHANGE),

@@ -254,10 +254,15 @@ class StateRequest(Request, frozen=True, kw_only=True, gc=False):
 
 
 class DestroyRequest(Request, frozen=True, kw_only=True, gc=False):
-    """`window_seconds`: 60 to 31,536,000; 7 days by default. The body may be left out."""
+    """`window_seconds`: 60 to 31,536,000; 7 days by default. The body may be left out.
+
+    `dry_run`: nothing is changed; the answer says who used the key lately and whether its destruction would
+    be refused. `force`: destroy it although it was used lately."""
 
     key_version: KeyVersionNumber | UnsetType = UNSET
     window_seconds: int | UnsetType = UNSET
+    dry_run: bool = False
+    force: bool = False
 
 
 class ImportParamsRequest(Request, frozen=True, kw_only=True, gc=False):

@@ -8,24 +8,16 @@ from typing import Final
 
 import msgspec
 
-from ronkms.audit.segments import Segment, list_segments
+from ronkms.audit.segments import list_segments
+from ronkms.audit.tail import START, Position, read_lines
 from ronkms.journal.durable_file import replace_file
 
 POSITION_FILE: Final = "intents.position"
 MAX_UNKNOWN_SEGMENTS: Final = 8
 """How many segments, newest last, are read when no position was saved."""
 
-_CHUNK: Final = 4 << 20
-"""Bytes; more than the longest line."""
 _MARK: Final = b'"phase":"'
 """Stands in the lines of intents and outcomes only: in a text of the body its quotes would be escaped."""
-
-
-class Position(msgspec.Struct, frozen=True, order=True):
-    """The beginning of a line: segment number and offset in bytes."""
-
-    segment: int
-    offset: int
 
 
 class Phase(msgspec.Struct, frozen=True):
@@ -114,7 +106,7 @@ class IntentLedger:
             position = _positions.decode((self._directory / POSITION_FILE).read_bytes())
         except (FileNotFoundError, msgspec.MsgspecError):
             # Also a damaged one: reading more than is needed is always right.
-            position = Position(0, 0)
+            position = START
         segments = list_segments(self._directory)
         here = [segment for segment in segments if segment.number == position.segment]
         if here and position.offset <= here[0].path.stat().st_size:
@@ -123,26 +115,10 @@ class IntentLedger:
         return Position(oldest[0].number if oldest else 1, 0)
 
     def _new_phases(self) -> Iterator[tuple[Position, Phase]]:
-        # Listed first: a segment that has a successor then is whole.
-        for segment in list_segments(self._directory):
-            if segment.number > self._end.segment:
-                self._end = Position(segment.number, 0)
-            if segment.number == self._end.segment:
-                yield from self._in_segment(segment)
-
-    def _in_segment(self, segment: Segment) -> Iterator[tuple[Position, Phase]]:
-        with segment.path.open("rb") as file:
-            file.seek(self._end.offset)
-            while chunk := _whole_lines(file.read(_CHUNK)):
-                start = self._end.offset
-                for offset, line in _marked_lines(chunk):
-                    yield Position(segment.number, start + offset), _decoder.decode(line)
-                self._end = Position(segment.number, start + len(chunk))
-                file.seek(self._end.offset)
-
-
-def _whole_lines(data: bytes) -> bytes:
-    return data[: data.rfind(b"\n") + 1]
+        for begin, lines, end in read_lines(self._directory, self._end):
+            for offset, line in _marked_lines(lines):
+                yield Position(begin.segment, begin.offset + offset), _decoder.decode(line)
+            self._end = end
 
 
 def _marked_lines(chunk: bytes) -> Iterator[tuple[int, bytes]]:

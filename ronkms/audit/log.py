@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from ronkms_native import AuditLog, AuditWriteError
@@ -15,6 +16,7 @@ DIGEST_LABEL: Final = "ron-kms audit input digest v1"
 """Label of the key of input digests, for ``Custody.mac``."""
 SUMMARY: Final = "summary"
 """``op`` of a summary record; no capability grants it."""
+_NONE: Final[Mapping[str, int]] = MappingProxyType({})
 _UNAVAILABLE: Final = "the audit log cannot be written, so nothing is done; see the server's log"
 _OUTCOME_UNKNOWN: Final = (
     "the audit log took the intent and then could not be written: the change may be in force, so look before"
@@ -71,6 +73,7 @@ class AuditLogTrail:
         detail: str = "",
         phase: str = "",
         items: int = 0,
+        keys: Mapping[str, int] = _NONE,
     ) -> int:
         """See ``audit.protocol.AuditTrail``. Names over 128 characters and details over 256 are cut."""
         body = Body(
@@ -88,6 +91,7 @@ class AuditLogTrail:
             detail=bounded(detail, MAX_DETAIL),
             phase=bounded(phase),
             items=items,
+            keys=dict(keys),
         )
         try:
             return self._append(body, durable=self._sync_all or op in DURABLE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from ronkms.domain.operation import Operation, Outcome
@@ -29,11 +30,13 @@ class AuditTrail(Protocol):
         detail: str = "",
         phase: str = "",
         items: int = 0,
+        keys: Mapping[str, int] = ...,
     ) -> int:
         """Appends and, for ``domain.operation.DURABLE`` or ``KMS_AUDIT_SYNC=all``, waits for the disk.
 
         ``code`` is the error code of a refusal; ``phase`` is ``intent`` or ``outcome`` for lifecycle
-        operations; ``items`` counts a batch. Returns the sequence number. Raises AuditUnavailable."""
+        operations; ``items`` counts a batch, ``keys`` what each ``key id/version`` answered of it if that is
+        not one for all. Returns the sequence number. Raises AuditUnavailable."""
 
     def writable(self) -> bool:
         """False when the log is latched closed, deleted or replaced."""

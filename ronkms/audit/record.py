@@ -33,6 +33,7 @@ class Body(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     detail: str = ""
     phase: str = ""
     items: int = 0
+    keys: dict[str, int] = {}
     counts: dict[str, int] = {}
 
 

@@ -61,9 +61,8 @@ def main(arguments: list[str] | None = None) -> None:
 def run(arguments: list[str] | None = None) -> int:
     """Runs one command; the exit status."""
     try:
-        ronctl.main(arguments, prog_name="ronctl", standalone_mode=False)
-    except click.exceptions.Exit as ended:
-        return ended.exit_code
+        # The status of click's Exit, or what the command returned: nothing.
+        status: int | None = ronctl.main(arguments, prog_name="ronctl", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return USAGE if isinstance(error, click.UsageError) else FAILED
@@ -77,7 +76,7 @@ def run(arguments: list[str] | None = None) -> int:
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         return _fail(f"{place}{error.strerror or error}", FAILED)
-    return 0
+    return status or 0
 
 
 def _status(error: KmsError) -> int:

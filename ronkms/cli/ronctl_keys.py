@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 import click
 
+from ronkms.cli.dry_run_text import dry_run_lines
 from ronkms.cli.ronctl_parameters import NONE, duration, or_none, read_text
 from ronkms.cli.ronctl_parameters import key_id as key_id_type
 from ronkms.cli.ronctl_target import Target, pass_target
@@ -114,10 +115,34 @@ def disable(target: Target, key_id: str, key_version: int | None) -> None:
 @click.argument("key_id", type=key_id_type)
 @_version_option
 @click.option("--window", type=duration, help="How long it can be restored, 1m to 365d; 7d by default.")
+@click.option("--dry-run", is_flag=True, help="Change nothing; show who used it lately.")
+@click.option("--force", is_flag=True, help="Although it was used lately.")
+@click.option("--json", "as_json", is_flag=True, help="The dry run as JSON.")
 @pass_target
-def destroy(target: Target, key_id: str, key_version: int | None, window: int | None) -> None:
-    """Schedules the destruction of a key's or version's material."""
-    _change(target, key_id, "destroy", key_version, window_seconds=window)
+def destroy(
+    target: Target,
+    key_id: str,
+    key_version: int | None,
+    window: int | None,
+    dry_run: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Schedules the destruction of a key's or version's material.
+
+    With --dry-run the exit status is 1 if the destruction would be refused without --force.
+    """
+    if not dry_run:
+        _change(target, key_id, "destroy", key_version, window_seconds=window, force=force or None)
+        return
+    body = _given(key_version=key_version, window_seconds=window, dry_run=True, force=force or None)
+    answer = target.api([Operation.STATE], key_id).json("POST", f"{_KEYS}/{key_id}/destroy", body)
+    if as_json:
+        _show(answer)
+    else:
+        click.echo("\n".join(dry_run_lines(answer)))
+    if not answer["dry_run"]["allowed"]:
+        raise click.exceptions.Exit(1)
 
 
 @keys.command()
@@ -215,9 +240,12 @@ def _new_key(
 
 
 def _change(target: Target, key_id: str, change: str, key_version: int | None, **fields: int | None) -> None:
-    given = {"key_version": key_version, **fields}
-    body = {name: value for name, value in given.items() if value is not None}
+    body = _given(key_version=key_version, **fields)
     _show(target.api([Operation.STATE], key_id).json("POST", f"{_KEYS}/{key_id}/{change}", body))
+
+
+def _given(**fields: int | None) -> dict[str, int]:
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _show(answer: object) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 
 from ronkms.errors import StartError
 
-SUBDIRECTORIES: Final = ("keystore", "audit", "bus", "capability")
+SUBDIRECTORIES: Final = ("keystore", "audit", "bus", "capability", "usage")
 
 
 def prepare_data_directory(path: Path) -> Path:

@@ -60,8 +60,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     data_dir: Annotated[
         str,
         Meta(
-            description="Directory of `keystore/`, `audit/`, `bus/`, `capability/` and `policy/`; made with"
-            " mode 0700.",
+            description="Directory of `keystore/`, `audit/`, `bus/`, `capability/`, `policy/` and `usage/`;"
+            " made with mode 0700.",
             extra={"group": "Custody", "form": "path", "required": True},
         ),
     ] = "/var/lib/ron-kms"
@@ -150,6 +150,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     attestation_required: Annotated[
         bool, Meta(description="Sign only while an attestation holds. Not built in this version.")
     ] = False
+
+    destroy_recent_use_days: Annotated[
+        int,
+        Meta(
+            description="A key that was used within so many days is destroyed only with `force`; 0: any is"
+            " destroyed without.",
+            ge=0,
+            le=3650,
+        ),
+    ] = 7
 
     pq_produce_hybrid: Annotated[
         bool,

@@ -33,6 +33,7 @@ ROTATE_SECONDS: Final = 5.0
 SUMMARY_SECONDS: Final = 10.0
 INTENTS_SECONDS: Final = 10.0
 CLOCK_SECONDS: Final = 5.0
+USAGE_SECONDS: Final = 2.0
 ROLLOUT_SECONDS: Final = 0.25
 EXCEPTION_SECONDS: Final = 1.0
 CLOCK_WARNING_SECONDS: Final = 1.0
@@ -76,9 +77,13 @@ class AdminProcess:
         chores = Chores(self._chores(readiness))
         # By itself: making an RSA key takes long, and readiness must not wait for it.
         rotation = Chores([Chore("rotation", ROTATE_SECONDS, application.rotate_due)])
+        # By itself too: an old log is long.
+        usage = Chores([Chore("key usage", USAGE_SECONDS, application.usage_recorder().turn)])
         chores.start()
         rotation.start()
+        usage.start()
         server.run()
+        usage.stop()
         rotation.stop()
         chores.stop()
         self._summarize()

@@ -183,6 +183,7 @@ class Gate:
                 detail=call.detail,
                 phase=call.phase,
                 items=call.items,
+                keys=call.keys,
             )
         except AuditUnavailable:
             call.outcome = Outcome.ERROR

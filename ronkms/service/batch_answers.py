@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from hashlib import sha256
 from typing import Generic, TypeVar
 
@@ -19,9 +20,11 @@ Name = tuple[str, int, str]
 class BatchAnswers(Generic[_Result]):
     """``by_position`` is filled by whoever does the work."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, key_id_at: Callable[[int], str]) -> None:
+        """``key_id_at``: the stored key that the item at a position names."""
         self.by_position: dict[int, _Result | KmsError] = {}
         self._size = size
+        self._key_id_at = key_id_at
 
     def describe(self, call: Call, names: set[Name], digests: Iterable[bytes]) -> None:
         """Before the permit grows. ``digests``: of the inputs that were not refused, in order."""
@@ -43,12 +46,26 @@ class BatchAnswers(Generic[_Result]):
             call.outcome = Outcome.DENIED if denied == self._size else Outcome.REJECTED
         elif invalid:
             call.outcome = Outcome.INVALID
+        if errors or not call.key_version:
+            self._name_keys(call, answers, all_used=not errors)
         return answers
 
     def close_alike(self, call: Call, alike: SignedAlike) -> SignedAlike:
         """As :meth:`close`, for items that one key version has signed."""
         call.detail = _sums(0, 0, 0)
         return alike
+
+    def _name_keys(self, call: Call, answers: list[_Result | KmsError], *, all_used: bool) -> None:
+        """What was used, for the record: one version by all items, or versions with their counts of items."""
+        used = [
+            (at, answer.key_version) for at, answer in enumerate(answers) if not isinstance(answer, KmsError)
+        ]
+        versions = {version for _, version in used}
+        if call.key_id and len(versions) == 1:
+            call.key_version = versions.pop() or 0
+            if all_used:
+                return
+        call.keys = Counter(f"{self._key_id_at(at)}/{version}" for at, version in used if version)
 
 
 def each_of(alike: SignedAlike) -> list[Signature]:

@@ -29,7 +29,8 @@ class _Batch(BatchAnswers[_Result], Generic[_Work, _Result]):
     """The items of one request: what is still to be done, and the answers by position."""
 
     def __init__(self, call: Call, items: Sequence[Callable[[Call], _Work]]) -> None:
-        super().__init__(len(items))
+        key_ids: list[str] = []
+        super().__init__(len(items), key_ids.__getitem__)
         self.work: list[tuple[int, _Work]] = []
         names: set[Name] = set()
         for position, prepare in enumerate(items):
@@ -38,6 +39,7 @@ class _Batch(BatchAnswers[_Result], Generic[_Work, _Result]):
                 self.work.append((position, prepare(call)))
             except KmsError as error:
                 self.by_position[position] = error
+            key_ids.append(call.key_id)
             names.add((call.key_id, call.key_version, call.alg))
         self.describe(call, names, (work.digest for _, work in self.work))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ronkms.capability.protocol import Capability
@@ -28,6 +28,7 @@ class Call:
         "items",
         "key_id",
         "key_version",
+        "keys",
         "missed",
         "op",
         "outcome",
@@ -54,6 +55,8 @@ class Call:
         self.input = b""
         """What the keyed digest of the audit record is taken over; empty for none."""
         self.items = 0
+        self.keys: Mapping[str, int] = {}
+        """Of a batch on several versions: items by ``key id/version``."""
         self.missed = False
         """A verification that the cache did not answer."""
         self.detail = ""

@@ -18,6 +18,7 @@ from ronkms.policy.decision import Policy
 from ronkms.service.admission import Gate
 from ronkms.service.automatic_versions import AutomaticVersions
 from ronkms.service.batches import Batches
+from ronkms.service.destroy_protection import DestroyProtection
 from ronkms.service.destruction import Destruction
 from ronkms.service.hybrid_preparation import HybridPreparation
 from ronkms.service.import_tickets import ImportTickets
@@ -32,6 +33,7 @@ from ronkms.service.sign import Signing
 from ronkms.service.verify import Verifying
 from ronkms.service.wrapping import Wrapping
 from ronkms.store.protocol import KeyStore
+from ronkms.usage.protocol import UsageReader
 
 
 class KmsService:
@@ -51,12 +53,15 @@ class KmsService:
         receipts: Receipts,
         bus: Bus,
         policy: Policy,
+        usage: UsageReader,
+        recent_use_days: int,
         default_backend: str,
         import_directory: Path,
         verify_only: bool = False,
     ) -> None:
-        """``default_backend``: of new keys. ``import_directory``: for one-time import keys, made when
-        needed, on the disk of the key store."""
+        """``default_backend``: of new keys. ``recent_use_days``: a key used within them is destroyed only
+        with force. ``import_directory``: for one-time import keys, made when needed, on the disk of the key
+        store."""
         self.gate = Gate(
             arena=arena,
             capabilities=capabilities,
@@ -76,7 +81,7 @@ class KmsService:
         self.batches = Batches(gate=self.gate, signing=self.signing, verifying=self.verifying)
         self.plain_batches = PlainBatches(gate=self.gate, signing=self.signing, verifying=self.verifying)
         self.wrapping = Wrapping(gate=self.gate, access=access)
-        self.reading = Reading(access=access, store=store)
+        self.reading = Reading(access=access, store=store, usage=usage)
         self.lifecycle = Lifecycle(
             gate=self.gate,
             access=access,
@@ -84,6 +89,7 @@ class KmsService:
             journaling=journaling,
             policy=policy,
             hybrids=self._preparation,
+            protection=DestroyProtection(usage=usage, days=recent_use_days),
             default_backend=default_backend,
         )
         self.importing = Importing(

@@ -18,6 +18,7 @@ from ronkms.policy.decision import Decision, Policy
 from ronkms.policy.rollout import HYBRID_OF, lacks_hybrid, signing_version, signs_hybrid
 from ronkms.service.admission import Gate
 from ronkms.service.call import Call
+from ronkms.service.destroy_protection import DestroyProtection
 from ronkms.service.hybrid_preparation import HybridPreparation
 from ronkms.service.journaling import Journaling
 from ronkms.service.key_access import KeyAccess
@@ -27,6 +28,17 @@ from ronkms.store.protocol import KeyStore
 
 MIN_WINDOW_SECONDS: Final = 60
 MAX_WINDOW_SECONDS: Final = 365 * 24 * 3600
+
+
+class Destroy(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What was asked of a destruction. ``key_version`` None: the whole key. ``window_seconds`` None: 7 days.
+
+    ``force``: although it was used lately. ``dry_run``: only say what would be done."""
+
+    key_version: int | None = None
+    window_seconds: int | None = None
+    dry_run: bool = False
+    force: bool = False
 
 
 class Lifecycle:
@@ -44,6 +56,7 @@ class Lifecycle:
         journaling: Journaling,
         policy: Policy,
         hybrids: HybridPreparation,
+        protection: DestroyProtection,
         default_backend: str,
     ) -> None:
         self._gate = gate
@@ -52,6 +65,7 @@ class Lifecycle:
         self._journaling = journaling
         self._policy = policy
         self._hybrids = hybrids
+        self._protection = protection
         self._default_backend = default_backend
 
     def create(self, call: Call, wanted: NewKey) -> NewVersion:
@@ -140,15 +154,41 @@ class Lifecycle:
             )
         return self._set_state(call, key_id, version, KeyState.DISABLED)
 
-    def destroy(self, call: Call, key_id: str, version: int | None, window: int | None) -> StateChange:
-        """Schedules the destruction, 60 s to 365 days from now; by default 7 days. Restorable until then."""
+    def destroy(self, call: Call, key_id: str, asked: Destroy) -> StateChange:
+        """Schedules the destruction, 60 s to 365 days from now; by default 7 days. Restorable until then.
+
+        Raises also Conflict: it was used lately, and ``force`` is not set."""
+        window, version = asked.window_seconds, asked.key_version
         seconds = DESTROY_WINDOW_SECONDS if window is None else window
         if not MIN_WINDOW_SECONDS <= seconds <= MAX_WINDOW_SECONDS:
             raise BadRequest(
                 f"window_seconds must be {MIN_WINDOW_SECONDS} to {MAX_WINDOW_SECONDS}",
                 field="/window_seconds",
             )
-        return self._set_state(call, key_id, version, KeyState.DESTROY_SCHEDULED, int(time()) + seconds)
+        now = int(time())
+        key = self._access.find(call, key_id)
+        state = _state(key, version)
+        if asked.dry_run:
+            return self._dry_run(call, key, asked, now + seconds)
+        if state in (KeyState.ENABLED, KeyState.DISABLED) and not asked.force:
+            self._protection.require_unused(key, version, now)
+        return self._set_state(
+            call, key_id, version, KeyState.DESTROY_SCHEDULED, now + seconds, forced=asked.force
+        )
+
+    def _dry_run(self, call: Call, key: Key, asked: Destroy, destroy_at: int) -> StateChange:
+        version = asked.key_version
+        call.key_version = version or 0
+        call.detail = f"dry_run state={KeyState.DESTROY_SCHEDULED}"
+        state = _state(key, version)
+        check_transition(_name(key, version), state, KeyState.DESTROY_SCHEDULED)
+        return StateChange(
+            key_id=key.key_id,
+            state=state,
+            key_version=UNSET if version is None else version,
+            destroy_at=destroy_at,
+            dry_run=self._protection.dry_run(key, version, int(time()), force=asked.force),
+        )
 
     def set_policy(self, call: Call, key_id: str, change: PolicyChange) -> PolicyOf:
         """In effect for every request that starts after the return, in any worker."""
@@ -160,11 +200,18 @@ class Lifecycle:
         return PolicyOf(key_id=key_id, policy=key.policy)
 
     def _set_state(
-        self, call: Call, key_id: str, version: int | None, state: KeyState, destroy_at: int | None = None
+        self,
+        call: Call,
+        key_id: str,
+        version: int | None,
+        state: KeyState,
+        destroy_at: int | None = None,
+        *,
+        forced: bool = False,
     ) -> StateChange:
         key = self._access.find(call, key_id)
         call.key_version = version or 0
-        call.detail = f"state={state}"
+        call.detail = f"state={state} force" if forced else f"state={state}"
         if check_transition(_name(key, version), _state(key, version), state):
             key = self._journaling.commit(
                 call,

@@ -81,7 +81,7 @@ class PlainBatches:
 
     def sign(self, call: Call, items: Sequence[PlainSign]) -> list[Signature | KmsError] | SignedAlike:
         """Results in the order of ``items``. Raises Saturated, TenantOverShare, for all."""
-        answers: BatchAnswers[Signature] = BatchAnswers(len(items))
+        answers: BatchAnswers[Signature] = BatchAnswers(len(items), lambda at: items[at].key_id)
         names: set[Name] = set()
         digests = [b""] * len(items)
         cost = 0
@@ -114,7 +114,7 @@ class PlainBatches:
 
     def verify(self, call: Call, items: Sequence[PlainVerify]) -> list[Verification | KmsError]:
         """Results in the order of ``items``. Raises Saturated, TenantOverShare, for all."""
-        answers: BatchAnswers[Verification] = BatchAnswers(len(items))
+        answers: BatchAnswers[Verification] = BatchAnswers(len(items), lambda at: items[at].key_id)
         names: set[Name] = set()
         digests = [b""] * len(items)
         groups = []

@@ -12,11 +12,13 @@ from msgspec import UNSET
 from ronkms.domain.algorithm import ALGORITHMS, Usage
 from ronkms.domain.jwk import jwk_from_public, pem_from_public
 from ronkms.domain.key import Key, KeyState, KeyVersion
-from ronkms.errors import BadRequest, KeyDisabled
+from ronkms.domain.key_use import KeyUsage
+from ronkms.errors import BackendUnavailable, BadRequest, KeyDisabled
 from ronkms.service.call import Call
 from ronkms.service.key_access import KeyAccess
-from ronkms.service.results import Jwks, KeyDescription, KeyPage, KeySummary, VersionDescription
+from ronkms.service.results import Jwks, KeyDescription, KeyPage, KeySummary, LastUse, VersionDescription
 from ronkms.store.protocol import KeyStore
+from ronkms.usage.protocol import UsageReader
 
 MAX_PAGE: Final = 1000
 SHOWN_VERSIONS: Final = 100
@@ -25,19 +27,30 @@ SHOWN_VERSIONS: Final = 100
 class Reading:
     """All methods raise BadRequest, Unauthenticated, Denied, NotFound."""
 
-    def __init__(self, *, access: KeyAccess, store: KeyStore) -> None:
+    def __init__(self, *, access: KeyAccess, store: KeyStore, usage: UsageReader) -> None:
         self._access = access
+        self._usage = usage
         self._store = store
 
     def describe(self, call: Call, key_id: str) -> KeyDescription:
         """Metadata of a key in any state, with its newest versions."""
         key = self._access.find(call, key_id)
+        usage = self._usage_of(key)
         newest = range(len(key.versions), 0, -1)
         return KeyDescription(
             **msgspec.structs.asdict(_summary(key)),
             version_count=len(key.versions),
-            versions=[_version(key.versions[number]) for number in islice(newest, SHOWN_VERSIONS)],
+            usage_since=UNSET if usage is None or usage.since is None else usage.since,
+            versions=[_version(key.versions[number], usage) for number in islice(newest, SHOWN_VERSIONS)],
         )
+
+    def _usage_of(self, key: Key) -> KeyUsage | None:
+        """None if it cannot be told now: everything else still can."""
+        try:
+            usage = self._usage.of(key.tenant, key.key_id)
+        except BackendUnavailable:
+            return None
+        return usage if usage.complete else None
 
     def page(self, call: Call, after: str, limit: int) -> KeyPage:
         """Keys of the tenant in key-id order. Needs a right on all keys."""
@@ -111,7 +124,12 @@ def _summary(key: Key) -> KeySummary:
     )
 
 
-def _version(version: KeyVersion) -> VersionDescription:
+def _version(version: KeyVersion, usage: KeyUsage | None) -> VersionDescription:
+    uses = {
+        name.op: LastUse(at=one.last, token=one.token, count=one.count)
+        for name, one in (usage.totals.items() if usage else ())
+        if name.version == version.number and not name.refused
+    }
     return VersionDescription(
         key_version=version.number,
         alg=version.alg,
@@ -119,4 +137,5 @@ def _version(version: KeyVersion) -> VersionDescription:
         origin=version.origin,
         created_at=version.created_at,
         destroy_at=UNSET if version.destroy_at is None else version.destroy_at,
+        last_used=uses or UNSET,
     )

@@ -131,7 +131,8 @@ def _judge_new_version(
 
 
 def _judge_state(key: Key, intent: Phase, rivals: Sequence[Phase], others: Sequence[Phase]) -> Verdict:
-    name, _, wanted = intent.detail.partition("=")
+    # As ``service/lifecycle.py`` writes it: ``state=STATE``, and ``force`` perhaps.
+    name, _, wanted = intent.detail.partition(" ")[0].partition("=")
     if name != "state" or (intent.key_version and intent.key_version not in key.versions):
         return Verdict.UNKNOWN
     # It was in another state at the intent (service/lifecycle.py).

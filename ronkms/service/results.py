@@ -90,13 +90,42 @@ class NewVersion(Result, frozen=True, kw_only=True, gc=False):
     state: KeyState
 
 
-class StateChange(Result, frozen=True, kw_only=True, gc=False):
-    """State of the key, or of the version if ``key_version`` was given."""
+class Use(Result, frozen=True, kw_only=True, gc=False):
+    """Uses of one kind by one token, ``count`` of them from ``first_at`` to ``last_at``.
+
+    ``key_version`` is left out if it is not known. ``refused``: attempts on a disabled key. ``token``: its
+    id, as in the audit log."""
+
+    op: str
+    token: str
+    first_at: int
+    last_at: int
+    count: int
+    key_version: int | UnsetType = UNSET
+    refused: bool | UnsetType = UNSET
+
+
+class DryRun(Result, frozen=True, kw_only=True):
+    """``allowed``: whether the destruction would be scheduled as asked for; else ``detail`` says why not.
+
+    ``uses``: the latest 100, newest first; none before ``usage_since`` is known. ``usage_complete``: false if
+    the newest uses are not known."""
+
+    allowed: bool
+    detail: str | UnsetType = UNSET
+    usage_since: int | UnsetType = UNSET
+    usage_complete: bool
+    uses: list[Use]
+
+
+class StateChange(Result, frozen=True, kw_only=True):
+    """State of the key, or of the version if ``key_version`` was given. With ``dry_run`` nothing changed."""
 
     key_id: str
     state: KeyState
     key_version: int | UnsetType = UNSET
     destroy_at: int | UnsetType = UNSET
+    dry_run: DryRun | UnsetType = UNSET
 
 
 class PolicyOf(Result, frozen=True, kw_only=True, gc=False):
@@ -106,8 +135,18 @@ class PolicyOf(Result, frozen=True, kw_only=True, gc=False):
     policy: KeyPolicy
 
 
-class VersionDescription(Result, frozen=True, kw_only=True, gc=False):
-    """One version. ``destroy_at`` only while destruction is scheduled."""
+class LastUse(Result, frozen=True, kw_only=True, gc=False):
+    """The latest use ``at``, by the token with the id ``token``; ``count``: of all known uses."""
+
+    at: int
+    token: str
+    count: int
+
+
+class VersionDescription(Result, frozen=True, kw_only=True):
+    """One version. ``destroy_at`` only while destruction is scheduled.
+
+    ``last_used``: by operation (`sign`, `verify`, `wrap`, `unwrap`); left out without a known use."""
 
     key_version: int
     alg: str
@@ -115,6 +154,7 @@ class VersionDescription(Result, frozen=True, kw_only=True, gc=False):
     origin: Origin
     created_at: int
     destroy_at: int | UnsetType = UNSET
+    last_used: dict[str, LastUse] | UnsetType = UNSET
 
 
 class KeySummary(Result, frozen=True, kw_only=True):
@@ -134,9 +174,12 @@ class KeySummary(Result, frozen=True, kw_only=True):
 
 
 class KeyDescription(KeySummary, frozen=True, kw_only=True):
-    """``versions``: the newest 100, newest first; ``version_count`` counts all."""
+    """``versions``: the newest 100, newest first; ``version_count`` counts all.
+
+    ``usage_since``: no use before it is known; left out if none is known at all just now."""
 
     version_count: int
+    usage_since: int | UnsetType = UNSET
     versions: list[VersionDescription]
 
 

@@ -215,8 +215,12 @@ def _tour_keys(api: ApiClient) -> None:
         api.post("/v1/kms/datakey", {"key_id": key_id})
     api.ok("/v1/kms/keys/tour-ed/policy", {"not_after": 4_000_000_000, "rotation_period_seconds": 86400})
     api.get("/v1/kms/keys/tour-ed")
-    for action in ("disable", "enable", "destroy", "restore", "restore"):
+    for action in ("disable", "enable", "destroy"):
         api.post(f"/v1/kms/keys/tour-ed/{action}", {})
+    for forced in ({"dry_run": True}, {"force": True}):
+        api.ok("/v1/kms/keys/tour-ed/destroy", forced)
+    for _ in range(2):
+        api.post("/v1/kms/keys/tour-ed/restore", {})
     api.post("/v1/kms/sign", {"key_id": "tour-ed", "message": "YQ=="})
     api.post("/v1/kms/sign", {"key_id": "tour-ec", "message": "A" * 4 * 500_000})
     api.request("POST", "/v1/kms/sign", {}, content_type="text/plain")

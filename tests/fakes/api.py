@@ -19,6 +19,7 @@ from tests.fakes.bus import FakeBus
 from tests.fakes.capabilities import ADMIN, FakeCapabilities
 from tests.fakes.policy import FakePolicy
 from tests.fakes.store import FakeStore
+from tests.fakes.usage import FakeUsage
 
 
 def b64(data: bytes) -> str:
@@ -68,6 +69,7 @@ class FakeApi:
         self.bus = FakeBus()
         self.capabilities = FakeCapabilities()
         self.policy = FakePolicy(verify_mode)
+        self.usage = FakeUsage()
         self.import_directory = directory / "import"
         self.service = KmsService(
             arena=self.arena,
@@ -78,6 +80,8 @@ class FakeApi:
             receipts=self.receipts,
             bus=self.bus,
             policy=self.policy,
+            usage=self.usage,
+            recent_use_days=7,
             default_backend="file",
             import_directory=self.import_directory,
             verify_only=verify_only,

@@ -86,7 +86,7 @@ def test_keys_life(server: ServerProcess) -> None:
     assert sign_status(server, token, "orders-1") == 409
     server.ronctl("keys", "enable", "orders-1")
     assert sign_status(server, token, "orders-1") == 200
-    server.ronctl("keys", "destroy", "orders-1", "--window", "1d")
+    server.ronctl("keys", "destroy", "orders-1", "--window", "1d", "--force")
     assert "destroy_scheduled" in server.ronctl("keys", "list").stdout
     server.ronctl("keys", "restore", "orders-1")
     server.ronctl("keys", "enable", "orders-1", "--key-version", "1")

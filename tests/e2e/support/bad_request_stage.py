@@ -70,7 +70,7 @@ class Stage:
         return raw_http.request(method, path, sent, raw, length=length)
 
     def snapshot(self) -> dict[str, Any]:
-        """The full description of every key of both tenants."""
+        """The full description of every key of both tenants, but for its uses."""
         described: dict[str, Any] = {}
         for tenant in ("admin", "foreign"):
             headers = {"Authorization": f"Bearer {self.tokens[tenant]}"}
@@ -81,7 +81,10 @@ class Stage:
                 for summary in answer["keys"]:
                     key_id = summary["key_id"]
                     one = self.client.get(f"/v1/kms/keys/{key_id}", headers=headers)
-                    described[f"{tenant}/{key_id}"] = one.raise_for_status().json()
+                    description = one.raise_for_status().json()
+                    for version in description["versions"]:
+                        version.pop("last_used", None)
+                    described[f"{tenant}/{key_id}"] = description
                 if "next" not in answer:
                     break
                 after = answer["next"]

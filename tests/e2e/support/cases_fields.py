@@ -94,6 +94,8 @@ TYPES = [
     bad("datakey of 2^63 bytes", DATAKEY, {"key_id": "gcm", "bytes": 2**63}),
     bad("datakey, plaintext is a number", DATAKEY, {"key_id": "gcm", "bytes": 32, "plaintext": 1}),
     bad("negative window", "/v1/kms/keys/ed/destroy", {"window_seconds": -1}),
+    bad("dry_run that is no boolean", "/v1/kms/keys/ed/destroy", {"dry_run": "yes"}),
+    bad("force that is no boolean", "/v1/kms/keys/ed/destroy", {"force": 1}),
     bad("window of a million years", "/v1/kms/keys/ed/destroy", {"window_seconds": 31_557_600_000_000}),
     bad("state change with an unknown member", "/v1/kms/keys/ed/disable", {"force": True}),
     bad("state change with a bad version", "/v1/kms/keys/ed/disable", {"key_version": 0}),
