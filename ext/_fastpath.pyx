@@ -16,6 +16,7 @@ include "native_table.pxi"
 include "taught_table.pxi"
 include "compiled_token.pxi"
 include "taught_keys.pxi"
+include "external_grants.pxi"
 
 cdef enum:
     OP_SIGN = 0
@@ -25,6 +26,7 @@ cdef enum:
     VERIFY_KEYS = 16384
     # Each one pins an unsealed key in locked memory.
     SIGN_KEYS = 64
+    GRANTS = 16384
 
     AUDIT_ROOM = 1024
 
@@ -32,6 +34,8 @@ _OPERATION_NAMES = (b"sign", b"verify")
 
 UNKNOWN_KEY = 1
 """The engine declined because it was not taught the key: teach it once the general path has answered."""
+UNKNOWN_GRANT = 2
+"""It knows the key, but not that the external policy allows this now."""
 
 cdef const uint8_t* _HEX = b"0123456789abcdef"
 
@@ -59,16 +63,19 @@ cdef class Engine:
     cdef _TaughtTable _tokens
     cdef _TaughtTable _verify_keys
     cdef _TaughtTable _sign_keys
+    cdef _TaughtTable _grants
     cdef uint64_t _sign_generation
     cdef int _capability
     cdef int _keyring
     cdef int _policy
+    cdef int _external
     cdef uint32_t _ok_counter
     cdef uint32_t _record_counter
     cdef uint32_t _ok
     cdef uint32_t _invalid
 
-    def __init__(self, arena, audit_log, custody, *, str mac_label, generations, counters, outcomes):
+    def __init__(self, arena, audit_log, custody, *, str mac_label, generations, counters, outcomes, external=None):
+        """``external``: index of the generation of external decisions; None if there is no external policy."""
         self._owners = (arena, audit_log, custody)
         self._arena = <const Arena*><size_t>arena._pointer()
         self._log = <const AuditLog*><size_t>audit_log._pointer()
@@ -80,6 +87,10 @@ cdef class Engine:
         self._tokens = _TaughtTable(TOKENS)
         self._verify_keys = _TaughtTable(VERIFY_KEYS)
         self._sign_keys = _TaughtTable(SIGN_KEYS)
+        self._external = -1
+        if external is not None:
+            self._external = external
+            self._grants = _TaughtTable(GRANTS)
 
     # --- what it is taught ---------------------------------------------------------------------
 
@@ -103,6 +114,18 @@ cdef class Engine:
             self._name_key(OP_SIGN, _of(tenant), _of(key_id), 0, entry.name)
             self._sign_keys.keep(entry)
 
+    def learn_grant(self, int operation, str token, bytes key_id, str client_cert, str source, Grant grant):
+        """An allowance of the external policy. ``source``: address of the peer of the connection."""
+        cdef uint8_t name[32]
+        cdef Py_ssize_t length
+        cdef const char* text
+        if self._external < 0:
+            raise ValueError("there is no external policy")
+        text = PyUnicode_AsUTF8AndSize(token, &length)
+        self._name_token(<const uint8_t*>text, length, name)
+        self._name_grant(operation, name, _of(key_id), client_cert, source, grant.name)
+        self._grants.keep(grant)
+
     cdef void _forget_old_keys(self):
         """A handle is not held beyond the generation that it was taught in: its key may be disabled."""
         cdef uint64_t generation = native.generation(self._arena, self._keyring)
@@ -123,6 +146,38 @@ cdef class Engine:
         parts[2] = key_id
         parts[3] = _view(<const uint8_t*>&version, 4)
         native.cache_tag(self._arena, parts, 4, name)
+
+    cdef int _name_grant(self, int op, const uint8_t* token, Bytes key_id, str client_cert, str source,
+                         uint8_t* name) except -1:
+        cdef Bytes parts[5]
+        cdef Py_ssize_t length
+        cdef const char* text
+        parts[0] = _view(b"grant s" if op == OP_SIGN else b"grant v", 7)
+        parts[1] = _view(token, 32)
+        parts[2] = key_id
+        text = PyUnicode_AsUTF8AndSize(client_cert, &length)
+        parts[3] = _view(<const uint8_t*>text, length)
+        text = PyUnicode_AsUTF8AndSize(source, &length)
+        parts[4] = _view(<const uint8_t*>text, length)
+        native.cache_tag(self._arena, parts, 5, name)
+        return 0
+
+    cdef bint _granted(self, int op, CompiledToken token, Bytes key_id, str client_cert, str source) except -1:
+        """Whether the external policy, if there is one, allowed this lately enough."""
+        cdef uint8_t name[32]
+        cdef Grant grant
+        if self._external < 0:
+            return True
+        self._name_grant(op, token.name, key_id, client_cert, source, name)
+        found = self._grants.find(name)
+        if found is None:
+            return False
+        grant = <Grant>found
+        return (_monotonic_nanoseconds() < grant.until
+                and grant.keyring == native.generation(self._arena, self._keyring)
+                and grant.capability == native.generation(self._arena, self._capability)
+                and grant.policy == native.generation(self._arena, self._policy)
+                and grant.external == native.generation(self._arena, self._external))
 
     # --- a request -----------------------------------------------------------------------------
 
@@ -156,17 +211,20 @@ cdef class Engine:
         """For a request whose body could not be read."""
         native.release(self._arena, permit)
 
-    def verify(self, CompiledToken token, int64_t permit, bytes body, str corr_id, str client_cert, uint64_t started):
+    def verify(self, CompiledToken token, int64_t permit, bytes body, str corr_id, str client_cert,
+               str source, uint64_t started):
         """The answer's bytes if the verdict is in the cache; None or UNKNOWN_KEY: declined. Takes the permit back.
 
         ``client_cert``: SHA-256 of the connection's client certificate, lower-case hex; empty for none.
+        ``source``: address of its peer.
         ``started``: CLOCK_MONOTONIC in nanoseconds."""
         try:
-            return self._verify(token, body, corr_id, client_cert, started)
+            return self._verify(token, body, corr_id, client_cert, source, started)
         finally:
             native.release(self._arena, permit)
 
-    cdef object _verify(self, CompiledToken token, bytes body, str corr_id, str client_cert, uint64_t started):
+    cdef object _verify(self, CompiledToken token, bytes body, str corr_id, str client_cert, str source,
+                        uint64_t started):
         cdef uint8_t scratch[SCRATCH]
         cdef uint8_t name[32]
         cdef uint8_t tag[32]
@@ -204,6 +262,8 @@ cdef class Engine:
         facts[FACT_ALG] = _of(entry.alg_name)
         if not token.permits_seen(facts, now):
             return None
+        if not self._granted(OP_VERIFY, token, facts[FACT_KEY], client_cert, source):
+            return UNKNOWN_GRANT
         parts[0] = _view(entry.prefix, 32)
         parts[1] = _view(b"message", 7)
         parts[2] = _view(b"", 0)
@@ -223,14 +283,15 @@ cdef class Engine:
         self._finish(OP_VERIFY, entry.alg, self._ok if valid else self._invalid, token, started)
         return answer
 
-    def sign(self, CompiledToken token, int64_t permit, bytes body, str corr_id, str client_cert, uint64_t started):
+    def sign(self, CompiledToken token, int64_t permit, bytes body, str corr_id, str client_cert, str source,
+             uint64_t started):
         """The answer's bytes; None or UNKNOWN_KEY: declined. Takes the permit back."""
         try:
-            return self._sign(token, permit, body, corr_id, client_cert, started)
+            return self._sign(token, permit, body, corr_id, client_cert, source, started)
         finally:
             native.release(self._arena, permit)
 
-    cdef object _sign(self, CompiledToken token, int64_t permit, bytes body, str corr_id, str client_cert,
+    cdef object _sign(self, CompiledToken token, int64_t permit, bytes body, str corr_id, str client_cert, str source,
                       uint64_t started):
         cdef uint8_t scratch[SCRATCH]
         cdef uint8_t name[32]
@@ -266,6 +327,8 @@ cdef class Engine:
         facts[FACT_ALG] = _of(entry.alg_name)
         if not token.permits_seen(facts, now):
             return None
+        if not self._granted(OP_SIGN, token, facts[FACT_KEY], client_cert, source):
+            return UNKNOWN_GRANT
         if entry.cost > 1 and native.top_up(self._arena, permit, entry.cost - 1) != 0:
             return None
         message = parsed.message[:parsed.message_len]

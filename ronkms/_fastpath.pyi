@@ -8,6 +8,8 @@ from typing_extensions import disjoint_base
 
 UNKNOWN_KEY: Final = 1
 """Declined because the key was not taught."""
+UNKNOWN_GRANT: Final = 2
+"""Declined because no allowance of the external policy was taught that still holds."""
 
 @disjoint_base
 class CompiledToken:
@@ -72,6 +74,14 @@ class SignKey:
     ) -> None: ...
 
 @disjoint_base
+class Grant:
+    """An allowance of the external policy. ``until``: CLOCK_MONOTONIC, nanoseconds; the rest: generations."""
+
+    def __init__(
+        self, *, until: int, keyring: int, capability: int, policy: int, external: int
+    ) -> None: ...
+
+@disjoint_base
 class Engine:
     """Answers what it was taught; declines everything else. One a worker process."""
 
@@ -85,21 +95,41 @@ class Engine:
         generations: tuple[int, int, int],
         counters: tuple[int, int],
         outcomes: tuple[int, int],
-    ) -> None: ...
+        external: int | None = None,
+    ) -> None:
+        """``external``: index of the generation of external decisions; None if there is no external policy."""
     def learn_token(self, token: str, compiled: CompiledToken, generation: int) -> None: ...
     def learn_verify_key(self, tenant: bytes, key_id: bytes, key_version: int, entry: VerifyKey) -> None: ...
     def learn_sign_key(self, tenant: bytes, key_id: bytes, entry: SignKey) -> None: ...
+    def learn_grant(
+        self, operation: int, token: str, key_id: bytes, client_cert: str, source: str, grant: Grant
+    ) -> None:
+        """Raises ValueError if there is no external policy. ``source``: address of the peer."""
     def token(self, operation: int, authorization: str) -> CompiledToken | None:
         """The token of an Authorization header, if it stands and grants the operation on some key."""
     def admit(self, token: CompiledToken, operation: int) -> int: ...
     def release(self, permit: int) -> None: ...
     def verify(
-        self, token: CompiledToken, permit: int, body: bytes, corr_id: str, client_cert: str, started: int
+        self,
+        token: CompiledToken,
+        permit: int,
+        body: bytes,
+        corr_id: str,
+        client_cert: str,
+        source: str,
+        started: int,
     ) -> bytes | int | None:
-        """The answer, UNKNOWN_KEY or None. ``client_cert``: SHA-256 of the connection's, lower-case hex, or
-        empty. ``started``: CLOCK_MONOTONIC, nanoseconds. Gives the permit back."""
+        """The answer, UNKNOWN_KEY, UNKNOWN_GRANT or None. ``client_cert``: SHA-256 of the connection's,
+        lower-case hex, or empty. ``source``: address of its peer. ``started``: CLOCK_MONOTONIC, nanoseconds. Gives the permit back."""
     def sign(
-        self, token: CompiledToken, permit: int, body: bytes, corr_id: str, client_cert: str, started: int
+        self,
+        token: CompiledToken,
+        permit: int,
+        body: bytes,
+        corr_id: str,
+        client_cert: str,
+        source: str,
+        started: int,
     ) -> bytes | int | None:
         """As ``verify``."""
 

@@ -45,6 +45,7 @@ from ronkms.domain.measure import (
     CAPABILITY,
     COUNTER_INDEX,
     COUNTERS,
+    EXTERNAL_POLICY,
     GAUGE_INDEX,
     GAUGES,
     GENERATIONS,
@@ -57,9 +58,15 @@ from ronkms.errors import AuditUnavailable, BadRequest, ConfigError, IntegrityEr
 from ronkms.journal import ChangeSignal
 from ronkms.observe.clock import ClockSkew
 from ronkms.policy.entry import DefaultsSet
+from ronkms.policy.external.connect import connector, limits
+from ronkms.policy.external.decisions import Decisions
+from ronkms.policy.external.operation_class import OperationClass
+from ronkms.policy.external.probe import Probe
 from ronkms.policy.pq import VerifyMode
 from ronkms.policy.registry import PolicyRegistry
 from ronkms.seal import open_custody
+from ronkms.service.external_policy import ExternalPolicy
+from ronkms.service.external_policy_meter import ArenaMeter
 from ronkms.service.hot_path import HotPath
 from ronkms.service.kms import KmsService
 from ronkms.service.recovery import Recovery
@@ -132,6 +139,7 @@ class Application:
             ),
         )
         opened.callback(self.policy_registry.close)
+        self.external_policy = self._open_external_policy(settings)
         self.service = KmsService(
             arena=self.arena,
             store=self.store,
@@ -151,6 +159,7 @@ class Application:
             default_backend=settings.backend,
             import_directory=directory / "keystore" / "import",
             verify_only=settings.verify_only,
+            external=self.external_policy,
         )
         self._intents = IntentLedger(directory / "audit")
         self._recover_intents()
@@ -176,6 +185,25 @@ class Application:
                 "audit_intents_recovered", **{name.replace(" ", "_"): n for name, n in verdicts.items()}
             )
 
+    def _open_external_policy(self, settings: Settings) -> ExternalPolicy | None:
+        if not settings.policy_url:
+            return None
+        meter = ArenaMeter(self.arena)
+        decisions = Decisions(
+            connector(settings),
+            limits(settings),
+            generations=lambda: tuple(map(self.arena.generation, (CAPABILITY, POLICY, EXTERNAL_POLICY))),
+            meter=meter,
+        )
+        fail_open = frozenset(map(OperationClass, settings.policy_fail_open))
+        for name in sorted(fail_open & {OperationClass.SIGN, OperationClass.UNWRAP}):
+            _log.warning(
+                "external_policy_fails_open",
+                operations=name.value,
+                advice="who keeps the decision point from answering decides; see policy_fail_open",
+            )
+        return ExternalPolicy(decisions, fail_open=fail_open, count=meter.count)
+
     def _change_signal(self, generation: int) -> ChangeSignal:
         return ChangeSignal(
             load=partial(self.arena.generation, generation), bump=partial(self.arena.bump, generation)
@@ -191,6 +219,8 @@ class Application:
         self.store.after_fork()
         self.capabilities.after_fork()
         self.policy_registry.after_fork()
+        if self.external_policy is not None:
+            self.external_policy.decisions.after_fork()
         self.bus.after_fork()
         self.audit.after_fork()
         if role == "admin":
@@ -207,6 +237,7 @@ class Application:
                     capabilities=self.capabilities,
                     policy=self.policy_registry,
                     verify_only=self.settings.verify_only,
+                    external=self.external_policy,
                 )
             )
         _log.debug("process_started", role=role)
@@ -260,6 +291,21 @@ class Application:
         """Of the audit log; for the admin process, once, after the fork."""
         directory = self.settings.data_path
         return UsageRecorder(directory / "usage" / USAGE_FILE, directory / "audit")
+
+    def external_probe(self) -> Probe | None:
+        """Of the external policy's decision point, if there is one; for the admin process, after the fork."""
+        if self.external_policy is None:
+            return None
+        closed = [name for name in OperationClass if name not in self.external_policy.fail_open]
+        return Probe(
+            self.external_policy.decisions.ask_anew,
+            failures=self.settings.policy_breaker_failures,
+            closed=closed,
+        )
+
+    def forget_external_decisions(self) -> None:
+        """Ends all remembered decisions of the external policy, in all workers at once."""
+        self.arena.bump(EXTERNAL_POLICY)
 
     def audit_recheck(self) -> LogRecheck:
         """Of the audit log; for the admin process, behind its checkpointer."""

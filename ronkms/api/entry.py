@@ -17,7 +17,7 @@ import falcon
 import structlog
 from ronkms_native import Arena
 
-from ronkms._fastpath import UNKNOWN_KEY, CompiledToken
+from ronkms._fastpath import UNKNOWN_GRANT, UNKNOWN_KEY, CompiledToken
 from ronkms.api.answer import JSON
 from ronkms.api.context import Context
 from ronkms.api.headers import CLOSE, SECURITY
@@ -26,6 +26,7 @@ from ronkms.api.incoming import (
     AUTHENTICATED,
     CLIENT_CERT,
     CORR_ID,
+    PEER,
     Environ,
     Incoming,
     bearer,
@@ -57,7 +58,7 @@ class Entry:
         self._shed = context.service.gate.shed
         self._arena = arena
         self._direct = {
-            route.path: (route.op, OPERATIONS.get(route.op), partial(route.handler, context))
+            route.path: (route.op, OPERATIONS.get(route.op), route.action, partial(route.handler, context))
             for route in ROUTES
             if route.name in DIRECT
         }
@@ -76,7 +77,7 @@ class Entry:
             environ[CORR_ID] = corr_id
             body: Iterable[bytes] = self._router(environ, start_response)
             return body
-        op, index, work = direct
+        op, index, action, work = direct
         hot_path = self._hot_path if index is not None else None
         token: CompiledToken | None = None
         declined: object = None
@@ -98,20 +99,25 @@ class Entry:
                     engine.release(permit)
                     raise
                 run = engine.verify if index else engine.sign
-                declined = run(token, permit, taken, corr_id, environ.get(CLIENT_CERT, ""), started)
+                cert, peer = environ.get(CLIENT_CERT, ""), environ.get(PEER, "")
+                declined = run(token, permit, taken, corr_id, cert, peer, started)
                 if type(declined) is bytes:
                     return _answer(start_response, declined, corr_id)
                 environ["wsgi.input"] = BytesIO(taken)
         _bind(corr_id=corr_id)
         try:
-            answer = self._perform(bearer(environ), op, corr_id, work, Incoming(environ, _NO_PARAMS))
+            incoming = Incoming(environ, _NO_PARAMS, action)
+            answer = self._perform(bearer(environ), op, corr_id, work, incoming)
         except OSError:
             raise
         except Exception as error:  # noqa: BLE001  # whatever it is, it becomes a problem, and is logged
             return self._refuse(environ, start_response, error, corr_id)
         self._arena.count(_OK_COUNTER)
-        if hot_path is not None and (token is None or declined == UNKNOWN_KEY):
-            hot_path.learn(op, bearer(environ), taken)
+        if hot_path is not None:
+            if token is None or declined == UNKNOWN_KEY:
+                hot_path.learn(op, bearer(environ), taken)
+            if taken is not None and declined in (UNKNOWN_KEY, UNKNOWN_GRANT):
+                hot_path.learn_grant(op, bearer(environ), taken, incoming.client_cert, incoming.source)
         return _answer(start_response, answer.body, corr_id)
 
     def _refuse(

@@ -23,6 +23,7 @@ AUTHENTICATED: Final = "ronkms.authenticated"
 """What the server wants to be called with the tenant; may be missing."""
 CLIENT_CERT: Final = "ronkms.client_cert_sha256"
 """What the server sets with mutual TLS; no header can."""
+PEER: Final = "REMOTE_ADDR"
 _BODY_READ: Final = "ronkms.body_read"
 _CORR_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _BEARER: Final = "bearer "
@@ -48,11 +49,19 @@ def short_json_length(environ: Environ) -> int:
 class Incoming:
     """One request, after routing. ``params`` are the variable parts of the path."""
 
-    __slots__ = ("environ", "params")
+    __slots__ = ("action", "environ", "params")
 
-    def __init__(self, environ: Environ, params: Mapping[str, str]) -> None:
+    def __init__(self, environ: Environ, params: Mapping[str, str], action: str = "") -> None:
+        """``action``: ``operationId`` of the route."""
         self.environ = environ
         self.params = params
+        self.action = action
+
+    @property
+    def source(self) -> str:
+        """Address of the peer of the connection; empty if unknown. Forwarded headers are not believed."""
+        address: str = self.environ.get(PEER, "")
+        return address
 
     @property
     def client_cert(self) -> str:

@@ -29,6 +29,7 @@ STATUS: Final = {
     "saturated": 503,
     "attestation_required": 503,
     "backend_unavailable": 503,
+    "policy_unavailable": 503,
     "audit_unavailable": 503,
     "internal": 500,
 }
@@ -49,6 +50,7 @@ _TITLE: Final = {
     "saturated": "No capacity left",
     "attestation_required": "Attestation required",
     "backend_unavailable": "Backend unavailable",
+    "policy_unavailable": "External policy unavailable",
     "audit_unavailable": "Audit log unavailable",
     "internal": "Internal error",
 }

@@ -25,14 +25,14 @@ class _Responder:
     def __init__(self, context: Context, route: Route) -> None:
         self._perform = context.service.gate.perform
         self._op = route.op
+        self._action = route.action
         self._status = STATUS_LINE[route.status]
         self._work = partial(route.handler, context)
 
     def __call__(self, req: falcon.Request, resp: falcon.Response, **params: str) -> None:
         """Runs the handler between admission and audit."""
-        answer = self._perform(
-            bearer(req.env), self._op, req.env[CORR_ID], self._work, Incoming(req.env, params)
-        )
+        incoming = Incoming(req.env, params, self._action)
+        answer = self._perform(bearer(req.env), self._op, req.env[CORR_ID], self._work, incoming)
         resp.status = self._status
         resp.content_type = answer.content_type
         resp.data = answer.body

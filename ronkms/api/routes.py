@@ -67,6 +67,14 @@ class Route:
     content_types: tuple[str, ...] = (JSON,)
     """What the answer may be, the default first; others by Accept."""
 
+    alias_of: str = ""
+    """Name of the route whose operation this is by another path."""
+
+    @property
+    def action(self) -> str:
+        """The operation, as the external policy is told: one name, whichever path was taken."""
+        return self.alias_of or self.name
+
     @property
     def body_limit(self) -> int:
         """Bytes of the request body."""
@@ -131,7 +139,16 @@ ROUTES: Final = (
     Route(
         "rotate_key", "POST", "/v1/kms/keys/rotate", Operation.ROTATE, keys.rotate, NewVersion, RotateRequest
     ),
-    Route("rotate", "POST", "/v1/kms/rotate", Operation.ROTATE, keys.rotate, NewVersion, RotateRequest),
+    Route(
+        "rotate",
+        "POST",
+        "/v1/kms/rotate",
+        Operation.ROTATE,
+        keys.rotate,
+        NewVersion,
+        RotateRequest,
+        alias_of="rotate_key",
+    ),
     Route(
         "enable_key",
         "POST",

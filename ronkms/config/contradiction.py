@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
+from typing import Final
+from urllib.parse import urlsplit
+
 from ronkms.config.settings import Settings
 from ronkms.errors import ConfigError
 
@@ -13,6 +17,7 @@ def check_contradictions(settings: Settings) -> None:
     _check_tls(settings)
     _check_addresses(settings)
     _check_witness(settings)
+    _check_policy(settings)
 
 
 def _check_offer(settings: Settings) -> None:
@@ -66,3 +71,57 @@ def _check_witness(settings: Settings) -> None:
         raise ConfigError("audit_witness_url, audit_witness_key: both or none must be set")
     if settings.audit_witness_required and not settings.audit_witness_url:
         raise ConfigError("audit_witness_required: needs audit_witness_url and audit_witness_key")
+
+
+_POLICY_NEEDS_URL: Final = (
+    "policy_fail_open",
+    "policy_token_file",
+    "policy_tls_ca",
+    "policy_tls_cert",
+    "policy_tls_key",
+    "policy_allow_plaintext",
+)
+
+
+def _check_policy(settings: Settings) -> None:
+    if not settings.policy_url:
+        for name in _POLICY_NEEDS_URL:
+            if getattr(settings, name):
+                raise ConfigError(f"{name}: needs policy_url")
+        return
+    scheme, loopback = _policy_endpoint(settings.policy_url)
+    if bool(settings.policy_tls_cert) != bool(settings.policy_tls_key):
+        raise ConfigError("policy_tls_cert, policy_tls_key: both or none must be set")
+    if scheme == "https":
+        if settings.policy_allow_plaintext:
+            raise ConfigError("policy_allow_plaintext: contradicts a policy_url with https; leave it out")
+        return
+    if settings.policy_tls_ca or settings.policy_tls_cert:
+        raise ConfigError("policy_tls_ca, policy_tls_cert: need a policy_url with https")
+    if not loopback and not settings.policy_allow_plaintext:
+        raise ConfigError(
+            "policy_url: plain http is for loopback; use https, or set policy_allow_plaintext = true"
+        )
+
+
+def _policy_endpoint(url: str) -> tuple[str, bool]:
+    """(scheme, whether its host is this machine's loopback)."""
+    wrong = ConfigError(
+        "policy_url must be http://host:port/path or https://host:port/path, without user, query or fragment"
+    )
+    if not (url.isascii() and url.isprintable()) or " " in url:
+        raise wrong
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise wrong from None
+    beyond = parts.username is not None or "?" in url or "#" in url
+    known = parts.scheme in ("http", "https") and parts.hostname and port != 0
+    if not known or beyond or len(parts.path) < 2:
+        raise wrong
+    host = parts.hostname or ""
+    try:
+        return parts.scheme, ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return parts.scheme, host == "localhost"

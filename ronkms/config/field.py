@@ -17,6 +17,7 @@ _FORMS: Final = {
     "optional address": "IP:port, like 127.0.0.1:9445, or empty",
     "path": "a path",
     "url": "http://host:port or https://host:port, or empty",
+    "document url": "http://host:port/path or https://host:port/path, or empty",
     "verifier key": "NAME+ID+KEY, or empty",
     "required path": "a path, not empty",
 }
@@ -34,9 +35,11 @@ class Field:
     description: str
     group: str
     form: str
-    """``address``, ``optional address``, ``path``, ``url``, ``verifier key`` or empty."""
+    """``address``, ``optional address``, ``path``, ``url``, ``document url``, ``verifier key`` or empty."""
     required: bool
     """It must not be empty."""
+    listed: bool
+    """A list: an array in TOML, with commas in its variable."""
 
     @property
     def env(self) -> str:
@@ -54,6 +57,8 @@ def _allowed(kind: msgspec_inspect.Type, form: str) -> str:
             return "true or false"
         case msgspec_inspect.LiteralType(values=values):
             return "one of " + ", ".join(str(value) for value in values)
+        case msgspec_inspect.VarTupleType(item_type=msgspec_inspect.LiteralType(values=values)):
+            return f"a list of {', '.join(str(value) for value in values)}, which may be empty"
         case _:
             return _FORMS[form]
 
@@ -74,8 +79,12 @@ def _fields() -> dict[str, Field]:
             description = meta.description or ""
         if isinstance(kind, msgspec_inspect.Metadata):
             kind = kind.type
+        written = get_args(hints[field.name])[0] if metas else None
         if isinstance(kind, msgspec_inspect.LiteralType):
-            kind = msgspec_inspect.LiteralType(get_args(get_args(hints[field.name])[0]))
+            kind = msgspec_inspect.LiteralType(get_args(written))
+        listed = isinstance(kind, msgspec_inspect.VarTupleType)
+        if listed:
+            kind = msgspec_inspect.VarTupleType(msgspec_inspect.LiteralType(get_args(get_args(written)[0])))
         group = str(extra.get("group", group))
         form = str(extra.get("form", ""))
         found[field.name] = Field(
@@ -87,6 +96,7 @@ def _fields() -> dict[str, Field]:
             group=group,
             form=form,
             required=bool(extra.get("required", False)),
+            listed=listed,
         )
     return found
 

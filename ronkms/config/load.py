@@ -72,7 +72,9 @@ def parse_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         field = by_variable.get(variable)
         if field is None:
             raise ConfigError(_unknown(variable, by_variable))
-        values[field.name] = _convert(field, environ[variable], key=variable, strict=False)
+        text = environ[variable]
+        value = [part.strip() for part in text.split(",") if text.strip()] if field.listed else text
+        values[field.name] = _convert(field, value, key=variable, strict=False)
     return values
 
 

@@ -21,7 +21,9 @@ def render_toml(settings: Settings) -> str:
 
 
 def toml_value(value: object) -> str:
-    """A TOML literal of a bool, int, float or str."""
+    """A TOML literal of a bool, int, float, str or a tuple of them."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(toml_value, value))}]"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):

@@ -15,6 +15,8 @@ from msgspec import Meta
 
 from ronkms.config.address import Address, parse_address
 
+FailOpenClass = Literal["sign", "verify", "wrap", "unwrap", "lifecycle", "read", "admin"]
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The configuration of one server. Paths and addresses are text; ``""`` is "not set"."""
@@ -184,6 +186,93 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             le=100,
         ),
     ] = 0
+
+    policy_url: Annotated[
+        str,
+        Meta(
+            description="Decision point that is asked about every request, in the style of OPA's data API"
+            " (docs/formats/external-policy.md); none when empty. Over plain http on loopback only, unless"
+            " `policy_allow_plaintext`.",
+            extra={"group": "External policy", "form": "document url"},
+        ),
+    ] = ""
+    policy_fail_open: Annotated[
+        tuple[FailOpenClass, ...],
+        Meta(
+            description="Classes of operations that go on when the decision point gives no answer; all others"
+            " are refused with 503 `policy_unavailable`. `unwrap` includes datakey."
+        ),
+    ] = ()
+    policy_timeout_ms: Annotated[
+        int,
+        Meta(
+            description="How long a question may take in all, in milliseconds, name lookup and TLS included.",
+            ge=10,
+            le=10_000,
+        ),
+    ] = 250
+    policy_cache_ttl_ms: Annotated[
+        int,
+        Meta(
+            description="How long a worker remembers that a request was allowed, in milliseconds; 0 asks"
+            " every time.",
+            ge=0,
+            le=3_600_000,
+        ),
+    ] = 5000
+    policy_cache_deny_ttl_ms: Annotated[
+        int,
+        Meta(
+            description="The same for a denial; never longer than `policy_cache_ttl_ms`.", ge=0, le=3_600_000
+        ),
+    ] = 1000
+    policy_cache_max: Annotated[
+        int, Meta(description="Decisions that each worker remembers at most.", ge=16, le=1 << 20)
+    ] = 16384
+    policy_connections: Annotated[
+        int, Meta(description="Questions that each worker has under way at most.", ge=1, le=64)
+    ] = 2
+    policy_breaker_failures: Annotated[
+        int,
+        Meta(description="After so many failures in a row a worker stops asking for a while.", ge=1, le=1000),
+    ] = 5
+    policy_breaker_cooldown_ms: Annotated[
+        int,
+        Meta(description="How long, in milliseconds; then one question is tried.", ge=100, le=600_000),
+    ] = 5000
+    policy_token_file: Annotated[
+        str,
+        Meta(
+            description="File whose first line is a bearer token for the decision point. Read again when it"
+            " changes.",
+            extra={"form": "path"},
+        ),
+    ] = ""
+    policy_tls_ca: Annotated[
+        str,
+        Meta(
+            description="PEM file of the authorities of the decision point's certificate; the system's when"
+            " empty.",
+            extra={"form": "path"},
+        ),
+    ] = ""
+    policy_tls_cert: Annotated[
+        str,
+        Meta(
+            description="PEM file of a client certificate to show to it. Read again when it changes.",
+            extra={"form": "path"},
+        ),
+    ] = ""
+    policy_tls_key: Annotated[
+        str, Meta(description="PEM file with the key of `policy_tls_cert`.", extra={"form": "path"})
+    ] = ""
+    policy_allow_plaintext: Annotated[
+        bool,
+        Meta(
+            description="Ask a decision point that is not on loopback over plain http. Who can change what"
+            " travels there decides."
+        ),
+    ] = False
 
     workers: Annotated[
         int,

@@ -18,7 +18,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 from ronkms_native import ArenaSnapshot
 
-from ronkms.domain.measure import VERIFY_MISS_NAME
+from ronkms.domain.measure import EXTERNAL_POLICY_NAME, VERIFY_MISS_NAME
 from ronkms.observe.logs import SERVICE
 from ronkms.observe.memory import resident_bytes
 from ronkms.observe.quantile import quantile
@@ -29,7 +29,17 @@ _COUNTERS: Final = {
         "reason",
         "Requests refused before any work; backpressure is 429, 503 saturated and past the deadline.",
     ),
-    "kms_reject_total": ("reason", "Requests refused by policy; pq_policy is the 422 alone."),
+    "kms_reject_total": (
+        "reason",
+        "Requests and items refused by policy; pq_policy is the 422 alone, policy_unavailable the lack of an"
+        " answer.",
+    ),
+    "kms_external_policy_requests_total": ("outcome", "Questions to the external policy by their end."),
+    "kms_external_policy_cache_total": ("result", "Wanted decisions that a worker remembered, or not."),
+    "kms_external_policy_fail_open_total": (
+        "class",
+        "Operations that went on without a decision of the external policy.",
+    ),
     "backend_reconnects_total": ("backend", "Sessions to a backend that had to be opened again."),
     "kms_audit_integrity_failed_total": ("", "Findings that the audit log is not what was written."),
     "kms_audit_records_total": ("", "Audit records appended."),
@@ -38,6 +48,8 @@ _COUNTERS: Final = {
     "kms_rotation_failed_total": ("", "Rotations by policy that were due and failed or were skipped."),
     "service_crashed_total": ("", "ServiceCrashed events: worker or admin processes that died unexpectedly."),
 }
+
+_NOT_OPERATIONS: Final = (VERIFY_MISS_NAME, EXTERNAL_POLICY_NAME)
 
 
 class Snapshots(Protocol):
@@ -118,11 +130,17 @@ def _latency(snapshot: ArenaSnapshot) -> Iterator[Metric]:
         "Time of verifications that the cache did not answer.",
         labels=("alg",),
     )
+    asked = HistogramMetricFamily(
+        "kms_external_policy_latency_seconds", "Time from a question to its answer or failure."
+    )
     by_op: dict[str, list[int]] = {}
     for op, alg, counts, total_seconds in snapshot.histograms:
         cumulative = _cumulative(bounds, counts)
         if op == VERIFY_MISS_NAME:
             miss.add_metric((alg,), cumulative, total_seconds)
+            continue
+        if op == EXTERNAL_POLICY_NAME:
+            asked.add_metric((), cumulative, total_seconds)
             continue
         latency.add_metric((op, alg), cumulative, total_seconds)
         summed = by_op.setdefault(op, [0] * len(counts))
@@ -132,7 +150,7 @@ def _latency(snapshot: ArenaSnapshot) -> Iterator[Metric]:
     )
     for op, counts in by_op.items():
         p95.add_metric((op,), quantile(0.95, bounds, counts))
-    yield from (latency, p95, miss)
+    yield from (latency, p95, miss, asked)
 
 
 def _cumulative(bounds: list[float], counts: list[int]) -> list[tuple[str, float]]:
@@ -151,7 +169,7 @@ def _operations(snapshot: ArenaSnapshot) -> Metric:
         labels=("tenant", "op", "outcome"),
     )
     for tenant, op, outcome, count in snapshot.ops:
-        if op != VERIFY_MISS_NAME:
+        if op not in _NOT_OPERATIONS:
             family.add_metric((tenant, op, outcome), count)
     return family
 

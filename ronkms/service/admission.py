@@ -22,12 +22,14 @@ from ronkms.errors import (
     BackendUnavailable,
     Denied,
     KmsError,
+    PolicyUnavailable,
     RequestError,
     Saturated,
     TenantOverShare,
     Unauthenticated,
 )
 from ronkms.service.call import Call
+from ronkms.service.external_policy import ExternalPolicy
 
 
 class Asked(Protocol):
@@ -36,6 +38,14 @@ class Asked(Protocol):
     @property
     def client_cert(self) -> str:
         """SHA-256 of the connection's client certificate, lower-case hex; empty for none."""
+
+    @property
+    def source(self) -> str:
+        """Address of the peer of the connection; empty if unknown."""
+
+    @property
+    def action(self) -> str:
+        """``operationId`` of the API."""
 
     def authenticated(self, tenant: bytes) -> None:
         """Called once, as soon as the tenant is known."""
@@ -60,11 +70,13 @@ class Gate:
         capabilities: CapabilityVerifier,
         audit: AuditTrail,
         verify_only: bool,
+        external: ExternalPolicy | None = None,
     ) -> None:
         self._arena = arena
         self._capabilities = capabilities
         self._audit = audit
         self._verify_only = verify_only
+        self._external = external
 
     def perform(
         self,
@@ -83,6 +95,8 @@ class Gate:
         self._capabilities.refresh()
         call = Call(op, self._capabilities.authenticate(token), corr_id, argument.client_cert)
         argument.authenticated(call.tenant_bytes)
+        if self._external is not None:
+            call.inquiry = self._external.inquiry(call, argument.action, argument.source)
         try:
             call.capability.require_operation(op)
             self._admit(call)
@@ -155,6 +169,8 @@ class Gate:
             call.outcome = Outcome.ERROR
             if isinstance(error, AuditUnavailable):
                 return
+            if isinstance(error, PolicyUnavailable):
+                call.detail = f"external policy: {error.fault}: {error.reason}"
         self._record(call, code=error.code)
 
     def _complete(self, call: Call, completion: Callable[[int], _Answer], record: int) -> _Answer:
@@ -180,7 +196,7 @@ class Gate:
                 alg=call.alg,
                 code=code,
                 digest=self._audit.input_digest(call.input) if call.input else "",
-                detail=call.detail,
+                detail=call.noted,
                 phase=call.phase,
                 items=call.items,
                 keys=call.keys,

@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import Generic, TypeVar
 
 from ronkms.domain.operation import Outcome
-from ronkms.errors import Denied, KmsError
+from ronkms.errors import Denied, KmsError, PolicyUnavailable, RequestError
 from ronkms.service.call import Call
 from ronkms.service.results import Signature, SignedAlike, Verification
 
@@ -28,7 +28,6 @@ class BatchAnswers(Generic[_Result]):
 
     def describe(self, call: Call, names: set[Name], digests: Iterable[bytes]) -> None:
         """Before the permit grows. ``digests``: of the inputs that were not refused, in order."""
-        call.items = self._size
         call.key_id, call.key_version, call.alg = names.pop() if len(names) == 1 else ("", 0, "")
         call.input = _digest_of_all(list(digests))
 
@@ -42,8 +41,14 @@ class BatchAnswers(Generic[_Result]):
         refusal = next((error for error in errors if isinstance(error, Denied)), None)
         if refusal is not None:
             call.detail += f" first_denied={refusal.reason}"
+        undecided = next((error for error in errors if isinstance(error, PolicyUnavailable)), None)
+        if undecided is not None:
+            call.detail += f" first_undecided={undecided.fault}: {undecided.reason}"
         if errors and len(errors) == self._size:
-            call.outcome = Outcome.DENIED if denied == self._size else Outcome.REJECTED
+            rejected = any(isinstance(error, RequestError) for error in errors)
+            call.outcome = Outcome.REJECTED if rejected else Outcome.ERROR
+            if denied == self._size:
+                call.outcome = Outcome.DENIED
         elif invalid:
             call.outcome = Outcome.INVALID
         if errors or not call.key_version:

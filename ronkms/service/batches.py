@@ -31,6 +31,7 @@ class _Batch(BatchAnswers[_Result], Generic[_Work, _Result]):
     def __init__(self, call: Call, items: Sequence[Callable[[Call], _Work]]) -> None:
         key_ids: list[str] = []
         super().__init__(len(items), key_ids.__getitem__)
+        call.become_batch(len(items))
         self.work: list[tuple[int, _Work]] = []
         names: set[Name] = set()
         for position, prepare in enumerate(items):

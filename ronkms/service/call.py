@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ronkms.capability.protocol import Capability
 from ronkms.domain.operation import Operation, Outcome
+
+if TYPE_CHECKING:
+    from ronkms.service.external_policy import Inquiry
 
 
 class Call:
@@ -25,6 +28,7 @@ class Call:
         "cost",
         "detail",
         "input",
+        "inquiry",
         "items",
         "key_id",
         "key_version",
@@ -61,9 +65,29 @@ class Call:
         """A verification that the cache did not answer."""
         self.detail = ""
         self.phase = ""
+        self.inquiry: Inquiry | None = None
+        """The external policy's part in this call; None if there is none."""
         self.completion: Callable[[int], Any] | None = None
         """Makes the answer from the number of the audit record, for one that depends on it; may raise
         AuditUnavailable."""
+
+    def apart(self) -> Call:
+        """The same request once more, for what must not be written into this."""
+        other = Call(self.op, self.capability, self.corr_id, self.client_cert)
+        other.inquiry = self.inquiry
+        return other
+
+    def become_batch(self, items: int) -> None:
+        """Before any item is decided on."""
+        self.items = items
+        if self.inquiry is not None:
+            self.inquiry.items = items
+
+    @property
+    def noted(self) -> str:
+        """``detail`` of the audit record: what was noted, and an allowance that nobody gave."""
+        undecided = self.inquiry.undecided if self.inquiry is not None else ""
+        return " ".join(filter(None, (undecided, self.detail)))
 
     def require(self, key_id: str | None, alg: str = "", message_digest: bytes = b"") -> None:
         """The whole decision (``capability.protocol``). Raises Unauthenticated, Denied."""

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 from ronkms_native import Arena, AuditLog, Custody
 
-from ronkms._fastpath import CompiledToken, Engine, SignKey, VerifyKey
+from ronkms._fastpath import CompiledToken, Engine, Grant, SignKey, VerifyKey
 from ronkms.audit.log import DIGEST_LABEL
 from ronkms.capability.protocol import CapabilityVerifier
 from ronkms.capability.token import VerifiedToken
@@ -22,6 +22,7 @@ from ronkms.domain.measure import (
     ALG_INDEX,
     CAPABILITY,
     COUNTER_INDEX,
+    EXTERNAL_POLICY,
     KEYRING,
     OP_INDEX,
     OUTCOME_INDEX,
@@ -33,6 +34,7 @@ from ronkms.errors import KmsError
 from ronkms.policy.decision import Policy
 from ronkms.policy.pq import is_classical
 from ronkms.policy.rollout import signing_version
+from ronkms.service.external_policy import ExternalPolicy, question_of, stored_key
 from ronkms.service.key_access import KeyAccess
 from ronkms.service.results import Signature, Verification
 from ronkms.service.verdict_cache import VerdictCache, verdicts_of
@@ -68,8 +70,10 @@ class HotPath:
         capabilities: CapabilityVerifier,
         policy: Policy,
         verify_only: bool,
+        external: ExternalPolicy | None = None,
     ) -> None:
         self._arena = arena
+        self._external = external
         self._store = store
         self._access = access
         self._capabilities = capabilities
@@ -84,6 +88,7 @@ class HotPath:
             generations=(KEYRING, CAPABILITY, POLICY),
             counters=(http_counter(200), COUNTER_INDEX["kms_audit_records_total"]),
             outcomes=(OUTCOME_INDEX[Outcome.OK], OUTCOME_INDEX[Outcome.INVALID]),
+            external=None if external is None else EXTERNAL_POLICY,
         )
 
     def learn(self, op: Operation, token: str, body: bytes | None) -> None:
@@ -104,6 +109,45 @@ class HotPath:
             self._learn_verify_key(capability.tenant, named.key_id, named.key_version)
         else:
             self._learn_sign_key(capability.tenant, named.key_id)
+
+    def learn_grant(self, op: Operation, token: str, body: bytes, client_cert: str, source: str) -> None:
+        """After the general path has answered 200 to ``body``: what the external policy allowed for it.
+
+        ``client_cert``, ``source``: as the engine is told them."""
+        if self._external is None:
+            return
+        arena = self._arena
+        generations = {
+            "keyring": arena.generation(KEYRING),
+            "capability": arena.generation(CAPABILITY),
+            "policy": arena.generation(POLICY),
+            "external": arena.generation(EXTERNAL_POLICY),
+        }
+        try:
+            capability = self._capabilities.authenticate(token)
+        except KmsError:
+            return
+        key_id = _named.decode(body).key_id
+        self._store.refresh()
+        key = self._store.find(capability.tenant, key_id)
+        if key is None:
+            return
+        question = question_of(
+            capability.tenant,
+            op,
+            op.value,
+            token_id=capability.token_id,
+            client_cert=client_cert,
+            source=source,
+            items=1,
+            alg=key.alg,
+            key=stored_key(key_id, key),
+        )
+        allowed = self._external.allowed(question)
+        if allowed is None:
+            return
+        grant = Grant(until=int(allowed.until * 1e9), **generations)
+        self.engine.learn_grant(OPERATIONS[op], token, key_id.encode(), client_cert, source, grant)
 
     def _learn_token(self, token: str, capability: object, generation: int) -> None:
         facts = capability.compiled_facts() if isinstance(capability, VerifiedToken) else None

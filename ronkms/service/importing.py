@@ -31,7 +31,7 @@ _PARAMS_COST: Final = ALGORITHMS["PS256"].cost_private
 class Importing:
     """Plain key material is seen by the custody alone.
 
-    Both methods raise BadRequest, Unauthenticated, Denied, Saturated, TenantOverShare,
+    Both methods raise BadRequest, Unauthenticated, Denied, PolicyUnavailable, Saturated, TenantOverShare,
     BackendUnavailable, AuditUnavailable."""
 
     def __init__(
@@ -60,6 +60,8 @@ class Importing:
             raise BadRequest(f"backend {name[:32]!r} is not configured on this server", field="/backend")
         self._access.refresh()
         call.require(None)
+        if call.inquiry is not None:
+            call.inquiry.require_no_key("")
         call.detail = "import params"
         self._gate.top_up(call, _PARAMS_COST)
         now = int(time())
@@ -83,6 +85,11 @@ class Importing:
         call.key_id, call.alg = key_id, row.name
         self._access.refresh()
         call.require(key_id, row.name)
+        if call.inquiry is not None:
+            if new_version_of:
+                call.inquiry.require_stored(key_id, self._store.find(call.tenant, key_id), row.name)
+            else:
+                call.inquiry.require_new(key_id, row, wanted.labels)
         self._check_target(call, key_id, wanted, new_version_of)
         self._gate.top_up(call, row.cost_private)
         ticket = self._tickets.take(import_id, call.tenant, int(time()))

@@ -35,7 +35,7 @@ class KeyAccess:
         """The key, in any state, after the full decision on it.
 
         ``message_digest``: SHA-256 of what is signed, for tokens attenuated to one digest; empty where
-        there is none. Raises BadRequest, Unauthenticated, Denied, then NotFound.
+        there is none. Raises BadRequest, Unauthenticated, Denied, PolicyUnavailable, then NotFound.
         """
         check_key_id(key_id)
         self.refresh()
@@ -46,6 +46,8 @@ class KeyAccess:
         alg = "" if key is None else key.alg
         call.alg = alg
         asked.require_seen(call.op, key_id=key_id, alg=alg, message_digest=message_digest, client_cert=cert)
+        if call.inquiry is not None:
+            call.inquiry.require_stored(key_id, key, alg)
         if key is None:
             raise NotFound(f"there is no key {key_id}")
         return key
@@ -66,9 +68,12 @@ class KeyAccess:
         return key
 
     def require_any(self, call: Call, alg: str = "", message_digest: bytes = b"") -> None:
-        """The decision for an operation on no single stored key. Raises Unauthenticated, Denied."""
+        """The decision for an operation on no single stored key. Raises Unauthenticated, Denied,
+        PolicyUnavailable."""
         self.refresh()
         call.require(ANY_KEY, alg, message_digest)
+        if call.inquiry is not None:
+            call.inquiry.require_no_key(alg)
 
     def require_absent(self, tenant: str, key_id: str) -> None:
         """As far as this process has seen. Raises Conflict if the key exists, in any state."""

@@ -20,6 +20,7 @@ from ronkms.service.automatic_versions import AutomaticVersions
 from ronkms.service.batches import Batches
 from ronkms.service.destroy_protection import DestroyProtection
 from ronkms.service.destruction import Destruction
+from ronkms.service.external_policy import ExternalPolicy
 from ronkms.service.hybrid_preparation import HybridPreparation
 from ronkms.service.import_tickets import ImportTickets
 from ronkms.service.importing import Importing
@@ -58,6 +59,7 @@ class KmsService:
         default_backend: str,
         import_directory: Path,
         verify_only: bool = False,
+        external: ExternalPolicy | None = None,
     ) -> None:
         """``default_backend``: of new keys. ``recent_use_days``: a key used within them is destroyed only
         with force. ``import_directory``: for one-time import keys, made when needed, on the disk of the key
@@ -67,6 +69,7 @@ class KmsService:
             capabilities=capabilities,
             audit=audit,
             verify_only=verify_only,
+            external=external,
         )
         self.access = access = KeyAccess(store=store, backends=backends, capabilities=capabilities)
         self.receipts = receipts

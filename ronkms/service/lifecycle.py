@@ -44,8 +44,8 @@ class Destroy(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Lifecycle:
     """Every change is in the audit log before and after it is made, and in every worker when it returns.
 
-    All methods raise BadRequest, Unauthenticated, Denied, NotFound, Conflict, KeyDisabled, Saturated,
-    TenantOverShare, BackendUnavailable, AuditUnavailable."""
+    All methods raise BadRequest, Unauthenticated, Denied, PolicyUnavailable, NotFound, Conflict,
+    KeyDisabled, Saturated, TenantOverShare, BackendUnavailable, AuditUnavailable."""
 
     def __init__(
         self,
@@ -75,6 +75,8 @@ class Lifecycle:
         call.key_id, call.alg = key_id, row.name
         self._access.refresh()
         call.require(key_id, row.name)
+        if call.inquiry is not None:
+            call.inquiry.require_new(key_id, row, wanted.labels)
         name = wanted.backend or self._default_backend
         if not self._access.has_backend(name):
             raise BadRequest(f"backend {name[:32]!r} is not configured on this server", field="/backend")
@@ -116,6 +118,8 @@ class Lifecycle:
         alg = rotated_alg(key, decision) if alg is None else _checked_alg(key, alg)
         if alg != key.alg:
             call.require(key_id, alg)
+            if call.inquiry is not None:
+                call.inquiry.require_stored(key_id, key, alg)
         self._gate.top_up(call, ALGORITHMS[alg].cost_private)
         backend = self._access.backend(key.backend)
         call.key_version = len(key.versions) + 1

@@ -81,6 +81,7 @@ class PlainBatches:
 
     def sign(self, call: Call, items: Sequence[PlainSign]) -> list[Signature | KmsError] | SignedAlike:
         """Results in the order of ``items``. Raises Saturated, TenantOverShare, for all."""
+        call.become_batch(len(items))
         answers: BatchAnswers[Signature] = BatchAnswers(len(items), lambda at: items[at].key_id)
         names: set[Name] = set()
         digests = [b""] * len(items)
@@ -114,6 +115,7 @@ class PlainBatches:
 
     def verify(self, call: Call, items: Sequence[PlainVerify]) -> list[Verification | KmsError]:
         """Results in the order of ``items``. Raises Saturated, TenantOverShare, for all."""
+        call.become_batch(len(items))
         answers: BatchAnswers[Verification] = BatchAnswers(len(items), lambda at: items[at].key_id)
         names: set[Name] = set()
         digests = [b""] * len(items)
@@ -204,7 +206,7 @@ class PlainBatches:
     def _try_older(
         self, call: Call, item: PlainVerify, newest: Candidate, used: CacheUse
     ) -> Verification | KmsError:
-        apart = Call(call.op, call.capability, call.corr_id, call.client_cert)
+        apart = call.apart()
         given = CryptoInput(item.message, context=item.context)
         try:
             check = self._verifying.candidates.of_key(apart, item.key_id, None, given, item.signature)

@@ -25,7 +25,7 @@ SHOWN_VERSIONS: Final = 100
 
 
 class Reading:
-    """All methods raise BadRequest, Unauthenticated, Denied, NotFound."""
+    """All methods raise BadRequest, Unauthenticated, Denied, PolicyUnavailable, NotFound."""
 
     def __init__(self, *, access: KeyAccess, store: KeyStore, usage: UsageReader) -> None:
         self._access = access

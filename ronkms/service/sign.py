@@ -37,7 +37,7 @@ class Signing:
         self._policy = policy
 
     def sign(self, call: Call, key_id: str, given: CryptoInput) -> Signature:
-        """Raises BadRequest, TooLarge, Unauthenticated, Denied, NotFound, KeyDisabled,
+        """Raises BadRequest, TooLarge, Unauthenticated, Denied, PolicyUnavailable, NotFound, KeyDisabled,
         PqPolicyRejected, Saturated, TenantOverShare, BackendUnavailable."""
         prepared = self.prepare(call, key_id, given)
         self._gate.top_up(call, prepared.cost)
@@ -59,6 +59,8 @@ class Signing:
         call.alg, call.key_version = version.alg, version.number
         if version.alg != key.alg:
             call.require(key_id, version.alg, digest)
+            if call.inquiry is not None:
+                call.inquiry.require_stored(key_id, key, version.alg)
         given.require_fit(row, key.policy)
         if decision.refuses_classical_signing and is_classical(version.alg):
             raise PqPolicyRejected(

@@ -78,8 +78,8 @@ class Candidates:
     ) -> Check:
         """The named version, or every enabled version whose algorithm takes the input.
 
-        Raises BadRequest, TooLarge, Unauthenticated, Denied, NotFound, KeyDisabled, PqPolicyRejected,
-        BackendUnavailable."""
+        Raises BadRequest, TooLarge, Unauthenticated, Denied, PolicyUnavailable, NotFound, KeyDisabled,
+        PqPolicyRejected, BackendUnavailable."""
         given.check_sizes()
         generation, decision = self._policy_now(call, key_id)
         digest = given.message_digest()

@@ -21,8 +21,8 @@ DATA_KEY_SIZES: Final = (16, 32, 64)
 class Wrapping:
     """The newest enabled version wraps; the version that the envelope names unwraps.
 
-    All methods raise BadRequest, TooLarge, Unauthenticated, Denied, NotFound, KeyDisabled, Saturated,
-    TenantOverShare, BackendUnavailable."""
+    All methods raise BadRequest, TooLarge, Unauthenticated, Denied, PolicyUnavailable, NotFound, KeyDisabled,
+    Saturated, TenantOverShare, BackendUnavailable."""
 
     def __init__(self, *, gate: Gate, access: KeyAccess) -> None:
         self._gate = gate

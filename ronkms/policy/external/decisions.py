@@ -48,7 +48,7 @@ class Limits(NamedTuple):
 class Meter(Protocol):
     """What is counted."""
 
-    def asked(self, outcome: str, nanoseconds: int) -> None:
+    def asked(self, tenant: str, outcome: str, nanoseconds: int) -> None:
         """A question was sent; ``outcome``: ALLOWED, DENIED or a Fault."""
 
     def looked_up(self, *, hit: bool) -> None:
@@ -106,27 +106,25 @@ class Decisions:
         """A decision that holds now, without asking."""
         return self._find(question.name(), self._generations())
 
-    def decide(self, question: Question, corr_id: str, may_ask: Callable[[], float]) -> Answer:
-        """``may_ask`` is called before the decision point is asked, and gives the seconds for it.
+    def decide(self, question: Question, corr_id: str, before_asking: Callable[[], None]) -> Answer:
+        """``before_asking`` is called if nothing is remembered and the breaker lets the question through.
 
-        Raises what ``may_ask`` raises, and PolicyUnavailable."""
+        Raises what that raises, and PolicyUnavailable."""
         generations = self._generations()
         name = question.name()
         found = self._find(name, generations)
         self._meter.looked_up(hit=found is not None)
         if found is not None:
             return found.answer
-        seconds = may_ask()
         asked_at = monotonic()
-        answer = self.ask(question, corr_id, seconds)
+        answer = self._ask(question, corr_id, before_asking)
         limits = self._limits
         life = limits.cache_ttl if answer.allow else min(limits.cache_ttl, limits.cache_deny_ttl)
         if life > 0:
             self._remembered.put(name, Decision(answer, asked_at + life, generations))
         return answer
 
-    def ask(self, question: Question, corr_id: str, seconds: float) -> Answer:
-        """Asks now, whatever is remembered, and remembers nothing. Raises PolicyUnavailable."""
+    def _ask(self, question: Question, corr_id: str, before_asking: Callable[[], None]) -> Answer:
         try:
             passed = self._breaker.enter()
         except BreakerOpenError as error:
@@ -134,37 +132,50 @@ class Decisions:
             raise PolicyUnavailable(
                 Fault.BREAKER_OPEN, f"the breaker is open{last}", max(1, math.ceil(error.seconds))
             ) from None
+        try:
+            before_asking()
+        except BaseException:
+            self._breaker.unused(passed)
+            raise
         began = monotonic()
         try:
-            body = self._point.ask(encode_question(question, corr_id, int(time())), began + seconds)
-            answer = parse_answer(body)
-        except PointError as error:
-            if error.fault is Fault.BUSY:
+            answer = self.ask_anew(question, corr_id)
+        except PolicyUnavailable as error:
+            if error.fault == Fault.BUSY:
                 self._breaker.unused(passed)
-                raise PolicyUnavailable(error.fault, str(error)) from None
-            raise self._failed(error.fault, str(error), passed, began) from None
-        except MalformedAnswerError as error:
-            raise self._failed(Fault.BAD_ANSWER, f"its answer is {error}", passed, began) from None
+            else:
+                self._meter.asked(question.tenant, error.fault, _nanoseconds_since(began))
+                self._failed(passed, error)
+            raise
         except BaseException:
             self._breaker.failed(passed)
             raise
         if self._breaker.succeeded(passed):
             _log.info("external_policy_breaker_closed")
-        self._meter.asked(ALLOWED if answer.allow else DENIED, _nanoseconds_since(began))
+        self._meter.asked(question.tenant, ALLOWED if answer.allow else DENIED, _nanoseconds_since(began))
         return answer
+
+    def ask_anew(self, question: Question, corr_id: str) -> Answer:
+        """Asks now, whatever is remembered and whatever the breaker says; neither learns of it, and nothing
+        is counted. Raises PolicyUnavailable."""
+        body = encode_question(question, corr_id, int(time()))
+        try:
+            return parse_answer(self._point.ask(body, monotonic() + self._limits.timeout))
+        except PointError as error:
+            raise PolicyUnavailable(error.fault, str(error)) from None
+        except MalformedAnswerError as error:
+            raise PolicyUnavailable(Fault.BAD_ANSWER, f"its answer is {error}") from None
+
+    def _failed(self, passed: Pass, error: PolicyUnavailable) -> None:
+        self.last_fault = LastFault(Fault(error.fault), error.reason, int(time()))
+        if self._breaker.failed(passed):
+            _log.warning("external_policy_breaker_opened", fault=error.fault, error=error.reason)
 
     def _find(self, name: bytes, generations: tuple[int, ...]) -> Decision | None:
         found = self._remembered.get(name)
         if found is None or found.generations != generations or monotonic() >= found.until:
             return None
         return found
-
-    def _failed(self, fault: Fault, message: str, passed: Pass, began: float) -> PolicyUnavailable:
-        self._meter.asked(fault.value, _nanoseconds_since(began))
-        self.last_fault = LastFault(fault, message, int(time()))
-        if self._breaker.failed(passed):
-            _log.warning("external_policy_breaker_opened", fault=fault.value, error=message)
-        return PolicyUnavailable(fault, message)
 
 
 def _nanoseconds_since(began: float) -> int:

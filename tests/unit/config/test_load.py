@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import string
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +16,9 @@ from ronkms.config.document import render_document
 from ronkms.config.field import FIELDS
 from ronkms.config.load import parse_environment, parse_toml
 from ronkms.config.render import render_toml
+from ronkms.config.settings import FailOpenClass
 from ronkms.errors import ConfigError
+from ronkms.policy.external.operation_class import OperationClass
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -87,6 +90,35 @@ def test_tls_opens_other_addresses() -> None:
     assert not load_settings(plain).tls
 
 
+def test_a_list_is_an_array_in_the_file_and_has_commas_in_the_variable(tmp_path: Path) -> None:
+    path = tmp_path / "kms.toml"
+    path.write_text(
+        'policy_url = "http://127.0.0.1:8181/v1/data/kms"\npolicy_fail_open = ["verify", "read"]\n'
+    )
+    environment = {"KMS_SEAL": "dev"}
+    assert load_settings(environment, path=str(path)).policy_fail_open == ("verify", "read")
+    for text, expected in (("", ()), (" sign , wrap", ("sign", "wrap")), ("admin", ("admin",))):
+        changed = environment | {"KMS_POLICY_FAIL_OPEN": text}
+        assert load_settings(changed, path=str(path)).policy_fail_open == expected
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:8181/v1/data/kms",
+        "http://[::1]:8181/v1/data/kms",
+        "http://localhost/v1/data/kms/allow",
+        "https://policy.example/v1/data/kms",
+    ],
+)
+def test_decision_points(url: str) -> None:
+    assert load_settings({"KMS_SEAL": "dev", "KMS_POLICY_URL": url}).policy_url == url
+
+
+def test_the_classes_are_those_of_the_policy() -> None:
+    assert get_args(FailOpenClass) == tuple(OperationClass)
+
+
 def test_settings_are_frozen() -> None:
     with pytest.raises(AttributeError):
         Settings().workers = 2  # type: ignore[misc]
@@ -122,6 +154,7 @@ def _settings(draw: st.DrawFn) -> Settings:
         tls_cert=draw(_TEXT),
         pkcs11_module=draw(_TEXT),
         api_addr=f"127.0.0.1:{draw(st.integers(1, 65535))}",
+        policy_fail_open=tuple(draw(st.lists(st.sampled_from(["sign", "verify", "read"]), max_size=3))),
     )
 
 

@@ -68,6 +68,44 @@ ENVIRONMENTS: list[tuple[dict[str, str], str]] = [
     ({"KMS_TLS_CERT": "/c"}, "tls_cert, tls_key: both or none"),
     ({"KMS_TLS_KEY": "/c"}, "tls_cert, tls_key: both or none"),
     ({"KMS_TLS_CLIENT_CA": "/c"}, "tls_client_ca: needs tls_cert and tls_key"),
+    ({"KMS_POLICY_FAIL_OPEN": "sign"}, "policy_fail_open: needs policy_url"),
+    ({"KMS_POLICY_TOKEN_FILE": "/t"}, "policy_token_file: needs policy_url"),
+    ({"KMS_POLICY_FAIL_OPEN": "sign,everything"}, "KMS_POLICY_FAIL_OPEN must be a list of sign, verify,"),
+    ({"KMS_POLICY_FAIL_OPEN": "sign,,read"}, "KMS_POLICY_FAIL_OPEN must be a list of sign, verify,"),
+    *(
+        ({"KMS_POLICY_URL": url}, "policy_url must be http://host:port/path")
+        for url in (
+            "127.0.0.1:8181/v1",
+            "ftp://127.0.0.1/v1",
+            "http://127.0.0.1:8181",
+            "http://127.0.0.1:8181/",
+            "http:///v1/data",
+            "http://127.0.0.1:0/v1",
+            "http://127.0.0.1:99999/v1",
+            "http://127.0.0.1:x/v1",
+            f"http://user:{SECRET}@127.0.0.1/v1",
+            "http://127.0.0.1/v1?x=1",
+            "http://127.0.0.1/v1#x",
+            "http://127.0.0.1/v1 x",
+            "http://127.0.0.1/v1\r\nX: y",
+            "http://[::1/v1",
+        )
+    ),
+    ({"KMS_POLICY_URL": "http://192.0.2.1/v1/data"}, "policy_url: plain http is for loopback"),
+    ({"KMS_POLICY_URL": "http://policy.example/v1/data"}, "policy_url: plain http is for loopback"),
+    (
+        {"KMS_POLICY_URL": "https://policy.example/v1", "KMS_POLICY_ALLOW_PLAINTEXT": "true"},
+        "policy_allow_plaintext: contradicts a policy_url with https",
+    ),
+    (
+        {"KMS_POLICY_URL": "https://policy.example/v1", "KMS_POLICY_TLS_CERT": "/c"},
+        "policy_tls_cert, policy_tls_key: both or none",
+    ),
+    (
+        {"KMS_POLICY_URL": "http://127.0.0.1/v1", "KMS_POLICY_TLS_CA": "/c"},
+        "policy_tls_ca, policy_tls_cert: need a policy_url with https",
+    ),
+    ({"KMS_POLICY_TIMEOUT_MS": "0"}, "KMS_POLICY_TIMEOUT_MS must be a whole number from 10 to 10000"),
 ]
 
 FILES: list[tuple[str, str]] = [
@@ -82,6 +120,8 @@ FILES: list[tuple[str, str]] = [
     ("api_addr = 9446", "api_addr must be IP:port"),
     ("seal = ['dev']", "seal must be one of"),
     ('data_dir = "a\\u0000b"', "data_dir must be a path"),
+    ("policy_fail_open = 'sign'", "policy_fail_open must be a list of sign"),
+    ("policy_fail_open = [1]", "policy_fail_open must be a list of sign"),
     ("workers = 1\nworkers = 2", "not TOML"),
     ("workers =", "not TOML"),
     ("x = " + "[" * 5000, "not TOML"),

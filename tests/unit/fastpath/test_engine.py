@@ -17,6 +17,7 @@ from tests.fakes.api import make_arena
 
 SIGN, VERIFY = 0, 1
 HEADER = "Bearer a-token"
+PEER = "192.0.2.7"
 SIGNATURE = b"s" * 64
 
 
@@ -92,8 +93,8 @@ class Taught:
         body = json.dumps({"key_id": "k", "message": base64.b64encode(b"m").decode(), **members}).encode()
         if operation == VERIFY:
             body = body[:-1] + b',"signature":"' + base64.b64encode(SIGNATURE) + b'"}'
-            return self.engine.verify(token, permit, body, "c", cert, time.monotonic_ns())
-        return self.engine.sign(token, permit, body, "c", cert, time.monotonic_ns())
+            return self.engine.verify(token, permit, body, "c", cert, PEER, time.monotonic_ns())
+        return self.engine.sign(token, permit, body, "c", cert, PEER, time.monotonic_ns())
 
 
 @pytest.fixture

@@ -63,7 +63,8 @@ class Meter:
         self.outcomes: list[str] = []
         self.lookups: list[bool] = []
 
-    def asked(self, outcome: str, nanoseconds: int) -> None:
+    def asked(self, tenant: str, outcome: str, nanoseconds: int) -> None:
+        assert tenant in {"acme", "other"}
         assert nanoseconds >= 0
         self.outcomes.append(outcome)
 
@@ -98,11 +99,11 @@ class Made:
         )
 
     def allows(self, question: Question = QUESTION) -> bool:
-        return self.decisions.decide(question, "corr", lambda: 0.25).allow
+        return self.decisions.decide(question, "corr", lambda: None).allow
 
     def fault(self, question: Question = QUESTION) -> PolicyUnavailable:
         with pytest.raises(PolicyUnavailable) as caught:
-            self.decisions.decide(question, "corr", lambda: 0.25)
+            self.decisions.decide(question, "corr", lambda: None)
         return caught.value
 
 
