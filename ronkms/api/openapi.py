@@ -34,6 +34,7 @@ _ALWAYS: Final = (
     "denied",
     "tenant_over_share",
     "saturated",
+    "policy_unavailable",
     "audit_unavailable",
     "internal",
 )

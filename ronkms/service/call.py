@@ -85,7 +85,7 @@ class Call:
 
     @property
     def noted(self) -> str:
-        """``detail`` of the audit record: what was noted, and an allowance that nobody gave."""
+        """``detail`` of the audit record: what was noted, after an allowance that nobody gave."""
         undecided = self.inquiry.undecided if self.inquiry is not None else ""
         return " ".join(filter(None, (undecided, self.detail)))
 

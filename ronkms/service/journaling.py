@@ -31,7 +31,7 @@ class Journaling:
             key_id=call.key_id,
             key_version=call.key_version,
             alg=call.alg,
-            detail=call.noted,
+            detail=call.detail,
             phase="intent",
         )
         call.phase = "outcome"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from ronkms_native import Arena, Custody
 from ronkms.api.app import create_wsgi
 from ronkms.backends.sealed_file import SealedFileBackend
 from ronkms.domain.measure import ALGS, COUNTERS, GAUGES, GENERATIONS, OPS, OUTCOMES
+from ronkms.service.external_policy import ExternalPolicy
 from ronkms.service.kms import KmsService
 from tests.fakes.audit import FakeAudit, FakeReceipts
 from tests.fakes.bus import FakeBus
@@ -20,6 +22,9 @@ from tests.fakes.capabilities import ADMIN, FakeCapabilities
 from tests.fakes.policy import FakePolicy
 from tests.fakes.store import FakeStore
 from tests.fakes.usage import FakeUsage
+
+PEER = "192.0.2.9"
+"""Where the requests of the client come from."""
 
 
 def b64(data: bytes) -> str:
@@ -59,6 +64,7 @@ class FakeApi:
         verify_only: bool = False,
         inflight_sign: int = 512,
         inflight_verify: int = 1024,
+        external: Callable[[Arena], ExternalPolicy] | None = None,
     ) -> None:
         self.arena = make_arena(inflight_sign, inflight_verify)
         custody, _ = Custody.create("dev", None)
@@ -85,6 +91,7 @@ class FakeApi:
             default_backend="file",
             import_directory=self.import_directory,
             verify_only=verify_only,
+            external=None if external is None else external(self.arena),
         )
         self.client = falcon.testing.TestClient(create_wsgi(self.service, self.arena))
 
@@ -105,7 +112,9 @@ class FakeApi:
         if content:
             sent["Content-Type"] = "application/json"
         sent.update(headers or {})
-        return self.client.simulate_request(method, path, headers=sent, body=content, query_string=query)
+        return self.client.simulate_request(
+            method, path, headers=sent, body=content, query_string=query, remote_addr=PEER
+        )
 
     def post(self, path: str, body: Any = None, **more: Any) -> falcon.testing.Result:
         """POST below /v1/kms."""
