@@ -53,6 +53,7 @@ from ronkms.server.accept_turn import AcceptTurn
 from ronkms.server.closing_answer import closing_answer
 from ronkms.server.connection import Connection
 from ronkms.server.http_response import KmsResponse
+from ronkms.server.lingering import Lingering
 from ronkms.server.request_threads import RequestThreads
 
 if TYPE_CHECKING:
@@ -64,10 +65,6 @@ RETRY_SECONDS: Final = 1.0
 """The Retry-After of a 429: how long a connection stays parked."""
 HEADER_SECONDS: Final = 10.0
 """From the first byte of a request to the end of its headers."""
-LINGER_SECONDS: Final = 2.0
-LINGER_BYTES: Final = 1 << 20
-"""A closed connection is read on for this long and this far, so that the answer is not lost to a reset
-(RFC 9112 section 9.6)."""
 CUT_INTERVAL: Final = 0.25
 ACCEPT_PAUSE: Final = 0.05
 """After the process ran out of descriptors or memory for one more connection."""
@@ -103,7 +100,7 @@ class KmsWorker(ThreadWorker):
         self._fresh = 0
         self._in_hand: set[Connection] = set()
         self._parked: deque[Connection] = deque()
-        self._lingering: deque[Connection] = deque()
+        self._lingering = Lingering(self._forget)
         self._next_cut = 0.0
         self._log_requests = False
 
@@ -334,7 +331,7 @@ class KmsWorker(ThreadWorker):
             self._fresh -= 1
         conn.started_at = None
         if not keep:
-            self._linger(conn)
+            self._lingering.add(conn, self.poller)
         elif conn.park and self.alive:
             self._park(conn)
         else:
@@ -357,29 +354,6 @@ class KmsWorker(ThreadWorker):
         except (OSError, ValueError):
             self._forget(conn)
 
-    def _linger(self, conn: Connection) -> None:
-        try:
-            conn.sock.shutdown(socket.SHUT_WR)
-            conn.sock.setblocking(False)
-            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._read_on, conn))
-        except (OSError, ValueError):
-            self._forget(conn)
-            return
-        conn.timeout = time.monotonic() + LINGER_SECONDS
-        self._lingering.append(conn)
-
-    def _read_on(self, conn: Connection, client: socket.socket) -> None:
-        try:
-            data = client.recv(65536)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        conn.linger_bytes += len(data)
-        if not data or conn.linger_bytes > LINGER_BYTES:
-            self._lingering.remove(conn)
-            self._forget(conn)
-
     def _forget(self, conn: Connection) -> None:
         with contextlib.suppress(OSError, KeyError, ValueError):
             self.poller.unregister(conn.sock)
@@ -390,8 +364,7 @@ class KmsWorker(ThreadWorker):
         """Ends what waits for a first byte, what lingers, and what takes too long."""
         super().murder_pending()
         now = time.monotonic()
-        while self._lingering and (self._lingering[0].timeout or 0.0) <= now:
-            self._forget(self._lingering.popleft())
+        self._lingering.end_late(now)
         if now >= self._next_cut:
             self._next_cut = now + CUT_INTERVAL
             self._cut_slow(now)
