@@ -34,20 +34,26 @@ class BadRequest(RequestError):
 
 
 class Unauthenticated(RequestError):
-    """No token, or one that is damaged, expired, revoked or of an unknown root."""
+    """No token, or one that is damaged, expired, revoked or of an unknown root. ``reason`` is not for the
+    caller."""
 
     code = "unauthenticated"
+
+    def __init__(self, message: str, *, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason or message
 
 
 class Denied(RequestError):
     """A valid token that does not grant this. Its holder gets one message for every cause, so that nothing
-    is learnt from it; ``reason`` names the cause, for the audit log alone."""
+    is learnt from it; ``reason`` names the cause, for the audit log, and if ``to_admin`` for the holder."""
 
     code = "denied"
 
     def __init__(self, message: str = DENIED, *, reason: str = "") -> None:
         super().__init__(message)
         self.reason = reason or message
+        self.to_admin = False
 
 
 class NotFound(RequestError):

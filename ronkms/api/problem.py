@@ -12,7 +12,7 @@ from ronkms_native import Arena
 
 from ronkms.api.schemas import ItemError, Problem
 from ronkms.domain.measure import COUNTER_INDEX
-from ronkms.errors import DENIED, BadRequest, KmsError, MethodNotAllowed, Unavailable
+from ronkms.errors import DENIED, BadRequest, Denied, KmsError, MethodNotAllowed, Unavailable
 
 STATUS: Final = {
     "bad_request": 400,
@@ -106,6 +106,7 @@ class Problems:
             code=code,
             corr_id=corr_id,
             field=_field(error),
+            reason=_reason(error),
         )
         return ProblemAnswer(status, _headers(error, code), _encode(body))
 
@@ -114,7 +115,7 @@ class Problems:
         code = self._code(error, corr_id)
         if code == "pq_policy":
             self._arena.count(_PQ_POLICY)
-        return STATUS[code], ItemError(code=code, detail=_detail(error, code))
+        return STATUS[code], ItemError(code=code, detail=_detail(error, code), reason=_reason(error))
 
     def _code(self, error: Exception, corr_id: str) -> str:
         if isinstance(error, KmsError) and error.code in STATUS:
@@ -131,6 +132,10 @@ def _detail(error: Exception, code: str) -> str:
 
 def _field(error: Exception) -> str | msgspec.UnsetType:
     return error.field if isinstance(error, BadRequest) and error.field else UNSET
+
+
+def _reason(error: Exception) -> str | msgspec.UnsetType:
+    return error.reason if isinstance(error, Denied) and error.to_admin else UNSET
 
 
 def _headers(error: Exception, code: str) -> list[tuple[str, str]]:

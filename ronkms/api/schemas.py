@@ -289,7 +289,8 @@ class ImportRequest(Request, frozen=True, kw_only=True):
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """RFC 9457 problem details. `code` is stable; `field` is a JSON pointer to the cause, if known."""
+    """RFC 9457 problem details. `code` is stable; `field` is a JSON pointer to the cause, if known. `reason`
+    says which right or check of the capability refused, to a holder of the right `admin` alone."""
 
     type: str
     title: str
@@ -298,6 +299,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     code: str
     corr_id: str
     field: str | UnsetType = UNSET
+    reason: str | UnsetType = UNSET
 
 
 Jwk = dict[str, Any]

@@ -33,6 +33,21 @@ class SystemClock:
         return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
+class FixedClock:
+    """One moment, for questions about another time than now."""
+
+    def __init__(self, unix: float) -> None:
+        self._unix = unix
+
+    def wall(self) -> float:
+        """The moment, Unix seconds."""
+        return self._unix
+
+    def elapsed(self) -> float:
+        """The same."""
+        return self._unix
+
+
 class ForwardTime:
     """Unix time that only goes forward from the moment it was made."""
 

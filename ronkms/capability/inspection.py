@@ -9,7 +9,7 @@ from biscuit_auth import BiscuitValidationError, UnverifiedBiscuit
 
 from ronkms.capability.delegation import delegation_limit
 from ronkms.capability.state import revocation_id
-from ronkms.errors import BadRequest
+from ronkms.errors import BadRequest, KmsError
 
 _EXPIRES: Final = "expires("
 
@@ -60,3 +60,11 @@ def inspect_token(token: str) -> Inspection:
 def last_block_id(token: str) -> str:
     """The id that revokes this very token and what was made from it, not the one it was made from."""
     return inspect_token(token).blocks[-1].revocation_id
+
+
+def claimed_id(token: str) -> str:
+    """What an audit record says instead of a token that was given as an argument."""
+    try:
+        return f"token_id={inspect_token(token).token_id}"
+    except KmsError:
+        return "malformed"

@@ -136,9 +136,9 @@ class CapabilityState:
         entries.extend(self.revoked.values())
         return [encode(entry) for entry in entries]
 
-    def is_revoked(self, ids: tuple[str, ...]) -> bool:
-        """True if one of a token's block ids (``revocation_id``) is revoked."""
-        return any(block in self.revoked for block in ids)
+    def first_revoked(self, ids: tuple[str, ...]) -> int | None:
+        """Number of the first of a token's blocks that is revoked (``ids``: ``revocation_id`` of each)."""
+        return next((number for number, block in enumerate(ids) if block in self.revoked), None)
 
 
 def revocation_id(signature_hex: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from biscuit_auth import AuthorizationError, Biscuit, DataLogError
@@ -136,6 +136,11 @@ class VerifiedToken:
         """See ``capability.protocol.Capability``. True for any check beyond the closed set."""
         return self._compiled is None or any(names_fact(check, DIGEST) for check in self._compiled.checks)
 
+    @property
+    def deadline(self) -> int:
+        """Unix seconds, the first moment that is too late, as of the last look at its root."""
+        return self._deadline
+
     def compiled_facts(self) -> CompiledFacts | None:
         """None for a token beyond the closed set. Says nothing about revocation: see ``require_valid``."""
         compiled = self._compiled
@@ -158,13 +163,17 @@ class VerifiedToken:
         revision = self._state.revision
         if revision != self._checked_revision:
             root = self._state.roots.get(self._root_number)
-            if root is None or self._state.is_revoked(self._ids):
-                raise Unauthenticated(UNAUTHENTICATED)
+            if root is None:
+                raise Unauthenticated(UNAUTHENTICATED, reason=f"root {self._root_number} was withdrawn")
+            revoked = self._state.first_revoked(self._ids)
+            if revoked is not None:
+                raise Unauthenticated(UNAUTHENTICATED, reason=f"block {revoked} is revoked")
             self._deadline = _sooner(self._own_deadline, root)
             self._checked_revision = revision
         now = self._time.now()
         if now >= self._deadline:
-            raise Unauthenticated(UNAUTHENTICATED)
+            end = datetime.fromtimestamp(self._deadline, UTC)
+            raise Unauthenticated(UNAUTHENTICATED, reason=f"it ended at {end:%Y-%m-%dT%H:%M:%SZ}")
         return now
 
     def require_operation(self, op: Operation) -> None:
@@ -185,7 +194,7 @@ class VerifiedToken:
         """See ``capability.protocol.Capability``."""
         now = self.require_valid()
         self._require_right(op, key_id)
-        access = self._access(op, key_id, alg, message_digest, client_cert, now)
+        access = self.access(op, key_id, alg, message_digest, client_cert, now)
         self._require_checks(self._before_lookup, access, datalog=True)
         self._require_checks(self._after_lookup, access, datalog=False)
 
@@ -196,7 +205,7 @@ class VerifiedToken:
         now = self.require_valid()
         self._require_right(op, key_id)
         if self._before_lookup or self._compiled is None:
-            access = self._access(op, key_id, "", message_digest, client_cert, now)
+            access = self.access(op, key_id, "", message_digest, client_cert, now)
             self._require_checks(self._before_lookup, access, datalog=not self._needs_alg)
 
     def require_seen(
@@ -204,10 +213,10 @@ class VerifiedToken:
     ) -> None:
         """See ``capability.protocol.Capability``."""
         if self._after_lookup or (self._compiled is None and self._needs_alg):
-            access = self._access(op, key_id, alg, message_digest, client_cert, self.require_valid())
+            access = self.access(op, key_id, alg, message_digest, client_cert, self.require_valid())
             self._require_checks(self._after_lookup, access, datalog=self._needs_alg)
 
-    def _access(
+    def access(
         self,
         op: Operation,
         key_id: str | None,
@@ -216,6 +225,7 @@ class VerifiedToken:
         client_cert: str,
         now: int,
     ) -> Access:
+        """What its checks get to see of a request at ``now``, Unix seconds."""
         return Access(
             operation=op.value,
             key=None if key_id == pattern.ANY else key_id,

@@ -37,6 +37,9 @@ _ALPHABET: Final = re.compile(r"[A-Za-z0-9_-]+={0,2}", re.ASCII)
 
 _LIBRARY_ERRORS: Final = (AuthorizationError, BiscuitBlockError, BiscuitValidationError, DataLogError)
 
+_LIBRARY_REFUSED: Final = "damaged, signed by another root, or with facts beyond the limits"
+"""The library's own words may quote the token."""
+
 
 class Registry(Protocol):
     """The part of ``CapabilityRegistry`` that a verifier needs."""
@@ -59,7 +62,7 @@ class BiscuitVerifier:
         self._state = registry.state
         self._clock = clock or SystemClock()
         self._verified: RecentlyUsed[VerifiedToken] = RecentlyUsed(capacity)
-        self._failed: RecentlyUsed[tuple[int, float]] = RecentlyUsed(FAILED_CAPACITY)
+        self._failed: RecentlyUsed[tuple[int, float, str]] = RecentlyUsed(FAILED_CAPACITY)
 
     def __repr__(self) -> str:
         return f"BiscuitVerifier(verified={len(self._verified)}, failed={len(self._failed)})"
@@ -67,7 +70,7 @@ class BiscuitVerifier:
     def authenticate(self, token: str) -> VerifiedToken:
         """See ``capability.protocol.CapabilityVerifier``."""
         if not 0 < len(token) <= MAX_TOKEN or not token.isascii():
-            raise Unauthenticated(UNAUTHENTICATED)
+            raise Unauthenticated(UNAUTHENTICATED, reason=f"not 1 to {MAX_TOKEN} ASCII characters")
         self._registry.refresh()
         name = hashlib.sha256(token.encode("ascii")).digest()
         verified = self._verified.get(name)
@@ -75,6 +78,10 @@ class BiscuitVerifier:
             verified = self._verify(token, name)
         verified.require_valid()
         return verified
+
+    def as_of(self, clock: Clock) -> BiscuitVerifier:
+        """One that decides alike at another time, and remembers nothing of this one."""
+        return BiscuitVerifier(self._registry, clock=clock)
 
     def refresh(self) -> None:
         """See ``capability.protocol.CapabilityVerifier``."""
@@ -88,12 +95,13 @@ class BiscuitVerifier:
         revision = self._state.revision
         failed = self._failed.get(name)
         if failed is not None and failed[0] == revision and self._clock.elapsed() < failed[1]:
-            raise Unauthenticated(UNAUTHENTICATED)
+            raise Unauthenticated(UNAUTHENTICATED, reason=failed[2])
         try:
             verified = self._parse(token)
-        except (MalformedTokenError, *_LIBRARY_ERRORS):
-            self._failed.put(name, (revision, self._clock.elapsed() + FAILED_SECONDS))
-            raise Unauthenticated(UNAUTHENTICATED) from None
+        except (MalformedTokenError, *_LIBRARY_ERRORS) as error:
+            reason = str(error) if isinstance(error, MalformedTokenError) else _LIBRARY_REFUSED
+            self._failed.put(name, (revision, self._clock.elapsed() + FAILED_SECONDS, reason))
+            raise Unauthenticated(UNAUTHENTICATED, reason=reason) from None
         self._verified.put(name, verified)
         return verified
 
@@ -103,15 +111,22 @@ class BiscuitVerifier:
         shape = token_shape(_decode(token))
         roots = self._state.roots
         named: list[Root] = []
+        unknown: list[int | None] = []
 
         def public_key_of(number: int | None = None) -> PublicKey:
             root = roots.get(number) if number is not None else None
             if root is None:
-                raise MalformedTokenError("unknown root")
+                unknown.append(number)
+                raise MalformedTokenError
             named.append(root)
             return PublicKey(f"ed25519/{root.public.hex()}")
 
-        biscuit = Biscuit.from_base64(token, public_key_of)
+        try:
+            biscuit = Biscuit.from_base64(token, public_key_of)
+        except BiscuitValidationError:
+            if unknown:
+                raise MalformedTokenError(f"root {unknown[0]} is not in use here") from None
+            raise
         if biscuit.to_base64().rstrip("=") != token.rstrip("="):
             raise MalformedTokenError("another encoding of the same token")
         return VerifiedToken(biscuit, shape, named[0], self._state, self._clock)

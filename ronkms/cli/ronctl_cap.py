@@ -13,6 +13,7 @@ from ronkms.capability.attenuate import Attenuation, attenuate
 from ronkms.capability.inspection import inspect_token, last_block_id
 from ronkms.capability.mint import DEFAULT_OVERLAP_SECONDS
 from ronkms.cli.ronctl_admin import ask
+from ronkms.cli.ronctl_cap_explain import explain_command
 from ronkms.cli.ronctl_narrowing import narrowing_options, until
 from ronkms.cli.ronctl_parameters import OPERATION, duration, secretive
 from ronkms.cli.ronctl_target import Target, pass_target
@@ -34,7 +35,10 @@ _HEX: Final = re.compile(r"[0-9a-f]{32,}")
 
 @click.group()
 def cap() -> None:
-    """Capabilities: mint, attenuate, inspect, revoke."""
+    """Capabilities: mint, attenuate, inspect, explain, revoke."""
+
+
+cap.add_command(explain_command)
 
 
 @cap.command()

@@ -20,8 +20,13 @@ from ronkms.domain.algorithm import ALGORITHMS
 def fingerprints(
     context: click.Context, parameter: click.Parameter, given: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """Also as ``openssl x509 -fingerprint`` prints them."""
-    return tuple(text.replace(":", "").lower() for text in given)
+    """Each as :func:`fingerprint`."""
+    return tuple(map(fingerprint, given))
+
+
+def fingerprint(text: str) -> str:
+    """Of a certificate, also as ``openssl x509 -fingerprint`` prints it."""
+    return text.replace(":", "").lower()
 
 
 def file_digest(path: Path) -> str:

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
+from ronkms.capability.inspection import claimed_id
+from ronkms.capability.wire_format import MAX_TOKEN
 from ronkms.domain.operation import Operation
 
 VERSION: Final = 1
@@ -75,6 +77,23 @@ class MintArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     not_before: Time | None = None
     deadline: Time | None = None
     max_delegations: int | None = None
+
+
+class ExplainArguments(WithSecrets, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A request that the token would go with. What is empty it does not state, but of a stored key ``alg`` is
+    found out. ``digest``, ``client_cert``: SHA-256, lower-case hex. ``time``: by default now."""
+
+    token: Annotated[str, Meta(max_length=MAX_TOKEN)]
+    op: Operation
+    key_id: Name = ""
+    alg: Name = ""
+    digest: Name = ""
+    client_cert: Name = ""
+    time: Time | None = None
+
+    def for_audit(self) -> msgspec.Struct:
+        """The id that the token claims, instead of the token."""
+        return msgspec.structs.replace(self, token=claimed_id(self.token))
 
 
 class RevokeArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

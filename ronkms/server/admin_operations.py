@@ -27,12 +27,13 @@ from ronkms.errors import BadRequest, KmsError, NotFound, RequestError
 from ronkms.server import admin_messages as messages
 from ronkms.server import admin_policy_messages as policy_messages
 from ronkms.server.admin_audit import AuditAdmin, AuditTrailWithHead
+from ronkms.server.admin_explanation import ExplainOperation, ExplanationContext
 from ronkms.server.admin_policy import PolicyContext, PolicyOperations
 
 MAX_LISTED: Final = 500
 
 
-class AdminContext(PolicyContext, Protocol):
+class AdminContext(ExplanationContext, PolicyContext, Protocol):
     """What the operations need of ``ronkms.app.Application``."""
 
     @property
@@ -67,6 +68,7 @@ class AdminOperations:
             "audit.rotate": _Operation(messages.NoArguments, audit.rotate, changes=True),
             "config.get": _Operation(messages.NoArguments, self._config),
             "cap.mint": _Operation(messages.MintArguments, self._mint_token, changes=True),
+            "cap.explain": _Operation(messages.ExplainArguments, ExplainOperation(context).explain),
             "cap.revoke": _Operation(messages.RevokeArguments, self._revoke, changes=True),
             "cap.revoked": _Operation(messages.NoArguments, self._revoked),
             "cap.roots": _Operation(messages.NoArguments, self._roots),

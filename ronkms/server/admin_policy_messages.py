@@ -7,8 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from ronkms.capability.inspection import inspect_token
-from ronkms.errors import KmsError
+from ronkms.capability.inspection import claimed_id
 from ronkms.policy.entry import Percent
 from ronkms.policy.pq import VerifyMode
 from ronkms.server.admin_messages import WithSecrets
@@ -70,8 +69,8 @@ class ExceptArguments(WithSecrets, frozen=True, forbid_unknown_fields=True, kw_o
         """The token ids, as the tokens name them, instead of the tokens."""
         return msgspec.structs.replace(
             self,
-            requester_token=_claimed_id(self.requester_token),
-            approver_token=_claimed_id(self.approver_token),
+            requester_token=claimed_id(self.requester_token),
+            approver_token=claimed_id(self.approver_token),
         )
 
 
@@ -120,10 +119,3 @@ class PolicyView(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the rollout selects the key; None for a tenant."""
     locks: list[LockView]
     exceptions: list[ExceptionView]
-
-
-def _claimed_id(token: str) -> str:
-    try:
-        return f"token_id={inspect_token(token).token_id}"
-    except KmsError:
-        return "malformed"

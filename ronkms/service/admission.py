@@ -160,7 +160,9 @@ class Gate:
             return
         if isinstance(error, Denied | Unauthenticated):
             call.outcome = Outcome.DENIED
-            call.detail = getattr(error, "reason", "")
+            call.detail = error.reason
+            if isinstance(error, Denied):
+                error.to_admin = call.tells_reasons()
             if call.permit < 0 and isinstance(error, Unauthenticated):
                 return
         elif isinstance(error, RequestError):

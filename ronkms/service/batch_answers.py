@@ -36,18 +36,20 @@ class BatchAnswers(Generic[_Result]):
         answers = [self.by_position[position] for position in range(self._size)]
         errors = [answer for answer in answers if isinstance(answer, KmsError)]
         invalid = sum(isinstance(answer, Verification) and not answer.valid for answer in answers)
-        denied = sum(isinstance(error, Denied) for error in errors)
-        call.detail = _sums(len(errors), denied, invalid)
-        refusal = next((error for error in errors if isinstance(error, Denied)), None)
-        if refusal is not None:
-            call.detail += f" first_denied={refusal.reason}"
+        denials = [error for error in errors if isinstance(error, Denied)]
+        call.detail = _sums(len(errors), len(denials), invalid)
+        if denials:
+            call.detail += f" first_denied={denials[0].reason}"
+            to_admin = call.tells_reasons()
+            for denial in denials:
+                denial.to_admin = to_admin
         undecided = next((error for error in errors if isinstance(error, PolicyUnavailable)), None)
         if undecided is not None:
             call.detail += f" first_undecided={undecided.fault}: {undecided.reason}"
         if errors and len(errors) == self._size:
             rejected = any(isinstance(error, RequestError) for error in errors)
             call.outcome = Outcome.REJECTED if rejected else Outcome.ERROR
-            if denied == self._size:
+            if len(denials) == self._size:
                 call.outcome = Outcome.DENIED
         elif invalid:
             call.outcome = Outcome.INVALID

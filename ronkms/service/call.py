@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ronkms.capability.pattern import ANY
 from ronkms.capability.protocol import Capability
 from ronkms.domain.operation import Operation, Outcome
+from ronkms.errors import Denied, Unauthenticated
 
 if TYPE_CHECKING:
     from ronkms.service.external_policy import Inquiry
@@ -88,6 +90,14 @@ class Call:
         """``detail`` of the audit record: what was noted, after an allowance that nobody gave."""
         undecided = self.inquiry.undecided if self.inquiry is not None else ""
         return " ".join(filter(None, (undecided, self.detail)))
+
+    def tells_reasons(self) -> bool:
+        """Whether its holder is an admin, of the key if it is known, who learns which check failed."""
+        try:
+            self.capability.require(Operation.ADMIN, key_id=self.key_id or ANY, client_cert=self.client_cert)
+        except (Denied, Unauthenticated):
+            return False
+        return True
 
     def require(self, key_id: str | None, alg: str = "", message_digest: bytes = b"") -> None:
         """The whole decision (``capability.protocol``). Raises Unauthenticated, Denied."""

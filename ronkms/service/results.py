@@ -207,7 +207,8 @@ class ImportParams(Result, frozen=True, kw_only=True, gc=False):
 
 
 class ItemError(Result, frozen=True, kw_only=True, gc=False):
-    """Why one item of a batch failed; ``code`` as in problem+json."""
+    """Why one item of a batch failed; ``code`` and ``reason`` as in problem+json."""
 
     code: str
     detail: str
+    reason: str | UnsetType = UNSET

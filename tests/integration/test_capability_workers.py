@@ -219,7 +219,7 @@ def test_another_process_replays(tmp_path: Path) -> None:
     assert (set(reader.state.roots), reader.state.revision) == ({1}, revision)
     writer.append(Revoked("cd" * 16, 1, 2))
     reader.refresh()
-    assert reader.state.is_revoked(("cd" * 16,))
+    assert reader.state.first_revoked(("ab" * 16, "cd" * 16)) == 1
     writer.close()
     reader.close()
 
