@@ -33,11 +33,15 @@ cdef enum:
 _OPERATION_NAMES = (b"sign", b"verify")
 
 UNKNOWN_KEY = 1
-"""The engine declined because it was not taught the key: teach it once the general path has answered."""
+"""The engine declined because it was not taught the key, or the digest key: teach it once the general path has answered."""
 UNKNOWN_GRANT = 2
 """It knows the key, but not that the external policy allows this now."""
 
 cdef const uint8_t* _HEX = b"0123456789abcdef"
+
+
+# Of the digest key before it is taught: no generation is so high.
+cdef uint64_t UNTAUGHT = <uint64_t>-1
 
 
 cdef inline Py_ssize_t _put(uint8_t* out, Py_ssize_t at, const uint8_t* data, Py_ssize_t length) noexcept nogil:
@@ -58,8 +62,10 @@ cdef class Engine:
     cdef object _owners
     cdef const Arena* _arena
     cdef const AuditLog* _log
-    cdef const Custody* _custody
-    cdef bytes _mac_label
+    cdef const MacKey* _mac_key
+    cdef object _mac_owner
+    cdef bytes _mac_part
+    cdef uint64_t _mac_generation
     cdef _TaughtTable _tokens
     cdef _TaughtTable _verify_keys
     cdef _TaughtTable _sign_keys
@@ -69,19 +75,20 @@ cdef class Engine:
     cdef int _keyring
     cdef int _policy
     cdef int _external
+    cdef int _digest
     cdef uint32_t _ok_counter
     cdef uint32_t _record_counter
     cdef uint32_t _ok
     cdef uint32_t _invalid
 
-    def __init__(self, arena, audit_log, custody, *, str mac_label, generations, counters, outcomes, external=None):
+    def __init__(self, arena, audit_log, *, generations, counters, outcomes, external=None):
         """``external``: index of the generation of external decisions; None if there is no external policy."""
-        self._owners = (arena, audit_log, custody)
+        self._owners = (arena, audit_log)
         self._arena = <const Arena*><size_t>arena._pointer()
         self._log = <const AuditLog*><size_t>audit_log._pointer()
-        self._custody = <const Custody*><size_t>custody._pointer()
-        self._mac_label = mac_label.encode()
-        self._keyring, self._capability, self._policy = generations
+        self._mac_key = NULL
+        self._mac_generation = UNTAUGHT
+        self._keyring, self._capability, self._policy, self._digest = generations
         self._ok_counter, self._record_counter = counters
         self._ok, self._invalid = outcomes
         self._tokens = _TaughtTable(TOKENS)
@@ -101,6 +108,17 @@ cdef class Engine:
         self._name_token(<const uint8_t*>text, length, compiled.name)
         compiled.generation = generation
         self._tokens.keep(compiled)
+
+    def learn_digest_key(self, key, int epoch, uint64_t generation):
+        """The ``MacKey`` of an epoch of digest keys. ``generation``: read before the epoch."""
+        self._mac_owner = key
+        self._mac_key = <const MacKey*><size_t>key._pointer()
+        self._mac_part = b'","dk":%d}' % epoch
+        self._mac_generation = generation
+
+    cdef bint _digests(self) noexcept:
+        """Whether the digest key that it holds is the one in use."""
+        return self._mac_generation == native.generation(self._arena, self._digest)
 
     def learn_verify_key(self, bytes tenant, bytes key_id, int key_version, VerifyKey entry):
         """``key_version`` 0: a request that names none."""
@@ -237,6 +255,8 @@ cdef class Engine:
         cdef int64_t now
         cdef int32_t verdict
         cdef int needed = FIELD_KEY_ID | FIELD_MESSAGE | FIELD_SIGNATURE
+        if not self._digests():
+            return UNKNOWN_KEY
         if not parse_body(<const uint8_t*><const char*>body, len(body), scratch, &parsed):
             return None
         if parsed.fields & needed != needed:
@@ -303,6 +323,8 @@ cdef class Engine:
         cdef int64_t now
         cdef bytes message, signature, encoded
         cdef int needed = FIELD_KEY_ID | FIELD_MESSAGE
+        if not self._digests():
+            return UNKNOWN_KEY
         if not parse_body(<const uint8_t*><const char*>body, len(body), scratch, &parsed):
             return None
         if parsed.fields & ~FIELD_CONTEXT != needed:
@@ -372,7 +394,8 @@ cdef class Engine:
         cdef int64_t seq
         if len(token.audit_part) + corr_len + len(key_part) > AUDIT_ROOM - 256:
             return False
-        if native.mac(self._custody, _of(self._mac_label), _view(digest, 32), mac) != 0:
+        # Key and number belong together: nothing below lets another thread teach a new one in between.
+        if not self._digests() or native.mac(self._mac_key, _view(digest, 32), mac) != 0:
             return False
         _hex(mac, mac_hex)
         if operation == OP_SIGN:
@@ -388,7 +411,7 @@ cdef class Engine:
         at = _put(line, at, <const uint8_t*><const char*>key_part, len(key_part))
         at = _put(line, at, b'"digest":"', 10)
         at = _put(line, at, mac_hex, 64)
-        at = _put(line, at, b'"}', 2)
+        at = _put(line, at, <const uint8_t*><const char*>self._mac_part, len(self._mac_part))
         view = _view(line, at)
         seq = native.audit_append(self._log, view, 0)
         if seq == RONKMS_WOULD_WAIT:

@@ -7,7 +7,7 @@ cdef extern from "ronkms_native.h":
         pass
     ctypedef struct AuditLog "struct ronkms_audit_log":
         pass
-    ctypedef struct Custody "struct ronkms_custody":
+    ctypedef struct MacKey "struct ronkms_mac_key":
         pass
     ctypedef struct Bytes "struct ronkms_bytes":
         const uint8_t* data
@@ -27,7 +27,7 @@ cdef extern from "ronkms_native.h":
         int64_t (*audit_append)(const AuditLog*, Bytes, int32_t) noexcept nogil
         int32_t (*cache_probe)(const Arena*, const uint8_t*) noexcept nogil
         void (*sha256)(Bytes, uint8_t*) noexcept nogil
-        int32_t (*mac)(const Custody*, Bytes, Bytes, uint8_t*) noexcept nogil
+        int32_t (*mac)(const MacKey*, Bytes, uint8_t*) noexcept nogil
     const int RONKMS_TABLE_VERSION
     const int RONKMS_TAG_BYTES
     const int RONKMS_WOULD_WAIT

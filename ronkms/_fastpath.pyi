@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from ronkms_native import Arena, AuditLog, Custody
+from ronkms_native import Arena, AuditLog, MacKey
 from typing_extensions import disjoint_base
 
 UNKNOWN_KEY: Final = 1
-"""Declined because the key was not taught."""
+"""Declined because the key, or the digest key, was not taught."""
 UNKNOWN_GRANT: Final = 2
 """Declined because no allowance of the external policy was taught that still holds."""
 
@@ -89,16 +89,15 @@ class Engine:
         self,
         arena: Arena,
         audit_log: AuditLog,
-        custody: Custody,
         *,
-        mac_label: str,
-        generations: tuple[int, int, int],
+        generations: tuple[int, int, int, int],
         counters: tuple[int, int],
         outcomes: tuple[int, int],
         external: int | None = None,
     ) -> None:
         """``external``: index of the generation of external decisions; None if there is no external policy."""
     def learn_token(self, token: str, compiled: CompiledToken, generation: int) -> None: ...
+    def learn_digest_key(self, key: MacKey, epoch: int, generation: int) -> None: ...
     def learn_verify_key(self, tenant: bytes, key_id: bytes, key_version: int, entry: VerifyKey) -> None: ...
     def learn_sign_key(self, tenant: bytes, key_id: bytes, entry: SignKey) -> None: ...
     def learn_grant(

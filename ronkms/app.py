@@ -21,9 +21,12 @@ from ronkms.api.entry import Entry
 from ronkms.api.openapi_documents import served_documents
 from ronkms.audit.checkpoint_files import CheckpointFiles
 from ronkms.audit.checkpointer import Checkpointer
+from ronkms.audit.digest_keys import DigestKeys
+from ronkms.audit.digest_rotation import DigestRotation
+from ronkms.audit.escrow import read_recipient
 from ronkms.audit.intents import IntentLedger
 from ronkms.audit.log import AuditLogTrail
-from ronkms.audit.log_keys import LogSigner
+from ronkms.audit.log_keys import LogSigner, ensure_log_keys
 from ronkms.audit.note import NoteKey
 from ronkms.audit.receipt import CheckpointReceipts
 from ronkms.audit.recheck import LogRecheck
@@ -41,6 +44,7 @@ from ronkms.config.settings import Settings
 from ronkms.domain.measure import (
     ALGS,
     AUDIT_CHECKPOINT,
+    AUDIT_DIGEST,
     AUDIT_RECEIPT,
     CAPABILITY,
     COUNTER_INDEX,
@@ -120,12 +124,7 @@ class Application:
         self.capabilities = BiscuitVerifier(self.capability_registry)
         self.bus = LocalBus(directory / "bus")
         opened.callback(self.bus.close)
-        self.audit = AuditLogTrail(
-            _open_audit_log(settings, self.arena, directory / "audit"),
-            mac=self.custody.mac,
-            sync_all=settings.audit_sync == "all",
-            count=self._counter("kms_audit_records_total"),
-        )
+        self._open_audit(settings, directory / "audit")
         self.refusal_summary = RefusalSummary(self.arena, self.audit)
         self.policy_registry = PolicyRegistry.open(
             directory,
@@ -164,6 +163,31 @@ class Application:
         self._intents = IntentLedger(directory / "audit")
         self._recover_intents()
         self.wsgi: Entry = create_wsgi(self.service, self.arena, served_documents())
+
+    def _open_audit(self, settings: Settings, directory: Path) -> None:
+        log = _open_audit_log(settings, self.arena, directory)
+        origin = ensure_log_keys(directory, self.custody).origin
+        self._digest_keys = DigestKeys(
+            directory, origin, self.custody, partial(self.arena.generation, AUDIT_DIGEST)
+        )
+        self.audit = AuditLogTrail(
+            log,
+            digests=self._digest_keys,
+            sync_all=settings.audit_sync == "all",
+            count=self._counter("kms_audit_records_total"),
+        )
+        recipient = settings.audit_escrow_public_key
+        self.digest_rotation = DigestRotation(
+            directory,
+            origin,
+            custody=self.custody,
+            keys=self._digest_keys,
+            trail=self.audit,
+            bump=partial(self.arena.bump, AUDIT_DIGEST),
+            recipient=read_recipient(Path(recipient)) if recipient else None,
+            period_days=settings.audit_digest_key_days,
+        )
+        self.digest_rotation.start()
 
     def _recover_intents(self) -> None:
         self._intents.read_on()
@@ -226,12 +250,13 @@ class Application:
         if role == "admin":
             # A predecessor may have followed the log further than the arbiter has.
             self._intents = IntentLedger(self.settings.data_path / "audit")
+            self.digest_rotation.resume()
         if role == "worker" and self.settings.audit_sync != "all":
             self.wsgi.use_hot_path(
                 HotPath(
                     arena=self.arena,
                     audit_log=self.audit.native,
-                    custody=self.custody,
+                    digest_keys=self._digest_keys,
                     store=self.store,
                     access=self.service.access,
                     capabilities=self.capabilities,
@@ -249,6 +274,10 @@ class Application:
             missing += backend.missing()
         if not self.audit.writable():
             missing.append("audit: the log cannot be written")
+        try:
+            self._digest_keys.current()
+        except AuditUnavailable as error:
+            missing.append(f"audit: {error}")
         if not self.capability_registry.state.roots:
             missing.append("capability: there is no root key yet")
         return missing
@@ -321,6 +350,12 @@ class Application:
         """Makes some of the hybrid versions that the rollout waits for."""
         if not self.settings.verify_only:
             self.service.prepare_hybrids(PREPARED_AT_ONCE)
+
+    def keep_digest_keys(self) -> None:
+        """Renews the digest key of the audit log by its period, and writes what is to be escrowed."""
+        # A log that cannot be written is told by readiness; the next turn tries again.
+        with suppress(AuditUnavailable):
+            self.digest_rotation.turn()
 
     def follow_intents(self) -> None:
         """Moves on the place in the audit log from which the next start looks for intents without outcome."""

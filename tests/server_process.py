@@ -116,7 +116,9 @@ class ServerProcess:
         """The admin capability that ``--dev`` mints."""
         return (self.data_dir / "capability" / "admin.token").read_text().strip()
 
-    def ronctl(self, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def ronctl(
+        self, *args: str, check: bool = True, stdin: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Runs ``ronctl`` on the data directory. Raises AssertionError if it fails and ``check`` is true."""
         script = Path(sys.executable).with_name("ronctl")
         command = [str(script)] if script.exists() else [sys.executable, "-m", "ronkms.cli.ronctl"]
@@ -124,6 +126,7 @@ class ServerProcess:
             [*command, "--data-dir", str(self.data_dir), *args],
             env=self.env,
             text=True,
+            input=stdin,
             capture_output=True,
             timeout=60,
         )

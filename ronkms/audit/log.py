@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Protocol
 
 from ronkms_native import AuditLog, AuditWriteError
 
+from ronkms.audit.digest_epochs import ANNOUNCEMENT
+from ronkms.audit.digest_keys import NO_DIGEST, KeyedDigest
+from ronkms.audit.escrow import Escrow
 from ronkms.audit.record import MAX_DETAIL, VERSION, Body, bounded, encode_body
 from ronkms.domain.operation import DURABLE, Operation, Outcome
 from ronkms.errors import AuditUnavailable
 
-DIGEST_LABEL: Final = "ron-kms audit input digest v1"
-"""Label of the key of input digests, for ``Custody.mac``."""
 SUMMARY: Final = "summary"
 """``op`` of a summary record; no capability grants it."""
 _NONE: Final[Mapping[str, int]] = MappingProxyType({})
@@ -24,22 +25,29 @@ _OUTCOME_UNKNOWN: Final = (
 )
 
 
+class InputDigests(Protocol):
+    """``ronkms.audit.digest_keys.DigestKeys``."""
+
+    def digest(self, data: bytes) -> KeyedDigest: ...
+    def after_fork(self) -> None: ...
+
+
 class AuditLogTrail:
     """Implements ``audit.protocol.AuditTrail``.
 
-    ``mac`` is ``Custody.mac``. ``sync_all`` is ``KMS_AUDIT_SYNC=all``. ``count`` is called once for each
+    ``sync_all`` is ``KMS_AUDIT_SYNC=all``. ``count`` is called once for each
     record written."""
 
     def __init__(
         self,
         log: AuditLog,
         *,
-        mac: Callable[[str, bytes], bytes],
+        digests: InputDigests,
         sync_all: bool = False,
         count: Callable[[], None] = lambda: None,
     ) -> None:
         self._log = log
-        self._mac = mac
+        self._digests = digests
         self._sync_all = sync_all
         self._count = count
 
@@ -53,9 +61,9 @@ class AuditLogTrail:
         """(number of records, hex of the last one's leaf hash): an anchor to keep outside the directory."""
         return self._log.head
 
-    def input_digest(self, data: bytes) -> str:
+    def input_digest(self, data: bytes) -> KeyedDigest:
         """See ``audit.protocol.AuditTrail``."""
-        return self._mac(DIGEST_LABEL, data).hex()
+        return self._digests.digest(data)
 
     def record(
         self,
@@ -69,7 +77,7 @@ class AuditLogTrail:
         key_version: int = 0,
         alg: str = "",
         code: str = "",
-        digest: str = "",
+        digest: KeyedDigest = NO_DIGEST,
         detail: str = "",
         phase: str = "",
         items: int = 0,
@@ -87,7 +95,8 @@ class AuditLogTrail:
             key_version=key_version,
             alg=bounded(alg),
             code=bounded(code),
-            digest=bounded(digest),
+            digest=digest.value,
+            dk=digest.epoch,
             detail=bounded(detail, MAX_DETAIL),
             phase=bounded(phase),
             items=items,
@@ -99,6 +108,25 @@ class AuditLogTrail:
             if phase != "outcome":
                 raise
             raise AuditUnavailable(_OUTCOME_UNKNOWN) from error
+
+    def announce_digest_key(
+        self, *, epoch: int, check: str, escrow: Escrow | None, token_id: str, corr_id: str
+    ) -> int:
+        """Appends the record that announces an epoch of digest keys (docs/formats/audit-digest.md).
+
+        On disk when it returns the sequence number. Raises AuditUnavailable."""
+        body = Body(
+            v=VERSION,
+            op=ANNOUNCEMENT,
+            outcome=Outcome.OK.value,
+            tenant="",
+            token=token_id,
+            corr_id=corr_id,
+            dk=epoch,
+            check=check,
+            escrow=escrow,
+        )
+        return self._append(body, durable=True)
 
     def summarize(self, counts: Mapping[str, int]) -> int:
         """Appends a summary record: how many requests were refused without a record of their own, by reason.
@@ -132,3 +160,4 @@ class AuditLogTrail:
     def after_fork(self) -> None:
         """See ``audit.protocol.AuditTrail``."""
         self._log.after_fork()
+        self._digests.after_fork()

@@ -63,6 +63,18 @@ def read_log_keys(directory: Path) -> LogKeyFile | None:
     return found
 
 
+def ensure_log_keys(directory: Path, custody: Custody) -> LogKeyFile:
+    """The keys of the log in ``directory``; makes origin and keys at the first start.
+
+    Raises IntegrityError, OSError."""
+    found = read_log_keys(directory)
+    if found is None:
+        origin = f"ron-kms/{secrets.token_hex(16)}"
+        found = LogKeyFile(VERSION, origin, _make(custody, origin, 1))
+        _write(directory, found)
+    return found
+
+
 class LogSigner:
     """Signs checkpoints with the newest keys."""
 
@@ -70,12 +82,7 @@ class LogSigner:
         """Makes origin and keys at the first start. Raises IntegrityError, OSError."""
         self._directory = directory
         self._custody = custody
-        found = read_log_keys(directory)
-        if found is None:
-            origin = f"ron-kms/{secrets.token_hex(16)}"
-            found = LogKeyFile(VERSION, origin, self._make(origin, 1))
-            self._write(found)
-        self._file = found
+        self._file = ensure_log_keys(directory, custody)
         self._private = self._open()
 
     @property
@@ -113,18 +120,11 @@ class LogSigner:
             key if key.retired_at else msgspec.structs.replace(key, sealed=b"", retired_at=now)
             for key in self._file.keys
         )
-        found = LogKeyFile(VERSION, self.origin, retired + self._make(self.origin, number))
-        self._write(found)
+        found = LogKeyFile(VERSION, self.origin, retired + _make(self._custody, self.origin, number))
+        _write(self._directory, found)
         self._file = found
         self._private = self._open()
         return self.current
-
-    def _make(self, origin: str, number: int) -> tuple[LogKey, ...]:
-        made = []
-        for alg in _TYPE_OF_ALG:
-            sealed, public = self._custody.generate(alg, _identity(origin, alg, number))
-            made.append(LogKey(number, alg, public, sealed, int(time.time())))
-        return tuple(made)
 
     def _open(self) -> tuple[tuple[NoteKey, PrivateKey], ...]:
         opened = []
@@ -142,8 +142,17 @@ class LogSigner:
             raise IntegrityError(f"audit: {FILE} lacks a key in use; restore the file")
         return tuple(opened)
 
-    def _write(self, content: LogKeyFile) -> None:
-        replace_file(self._directory / FILE, msgspec.json.encode(content))
+
+def _make(custody: Custody, origin: str, number: int) -> tuple[LogKey, ...]:
+    made = []
+    for alg in _TYPE_OF_ALG:
+        sealed, public = custody.generate(alg, _identity(origin, alg, number))
+        made.append(LogKey(number, alg, public, sealed, int(time.time())))
+    return tuple(made)
+
+
+def _write(directory: Path, content: LogKeyFile) -> None:
+    replace_file(directory / FILE, msgspec.json.encode(content))
 
 
 def _identity(origin: str, alg: str, number: int) -> bytes:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from ronkms.audit.digest_keys import NO_DIGEST, KeyedDigest
 from ronkms.domain.operation import Operation, Outcome
 
 
 class AuditTrail(Protocol):
     """One record an authenticated operation, appended before the answer leaves."""
 
-    def input_digest(self, data: bytes) -> str:
-        """Keyed digest (HMAC-SHA-256, hex) of an input, safe against dictionary guesses."""
+    def input_digest(self, data: bytes) -> KeyedDigest:
+        """Keyed digest of an input, safe against dictionary guesses. Raises AuditUnavailable."""
 
     def record(
         self,
@@ -26,7 +27,7 @@ class AuditTrail(Protocol):
         key_version: int = 0,
         alg: str = "",
         code: str = "",
-        digest: str = "",
+        digest: KeyedDigest = NO_DIGEST,
         detail: str = "",
         phase: str = "",
         items: int = 0,

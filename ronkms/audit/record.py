@@ -6,6 +6,8 @@ from typing import Final
 
 import msgspec
 
+from ronkms.audit.escrow import Escrow
+
 VERSION: Final = 1
 
 MAX_NAME: Final = 128
@@ -30,11 +32,14 @@ class Body(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     alg: str = ""
     code: str = ""
     digest: str = ""
+    dk: int = 0
     detail: str = ""
     phase: str = ""
     items: int = 0
     keys: dict[str, int] = {}
     counts: dict[str, int] = {}
+    check: str = ""
+    escrow: Escrow | None = None
 
 
 def encode_body(body: Body) -> bytes:

@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from ronkms.audit.digest_lines import AnnouncedEpochs
 from ronkms.audit.finding import Finding
 from ronkms.audit.merkle import leaf_hash
 from ronkms.audit.note import NoteKey
@@ -83,6 +84,7 @@ class _Verification:
         self._archived = archived
         self._report = Report()
         self._time: datetime | None = None
+        self._epochs: AnnouncedEpochs | None = None
 
     def run(self, directory: Path) -> Report:
         report = self._report
@@ -134,7 +136,8 @@ class _Verification:
         """What is wrong with the next record; empty if nothing is."""
         report = self._report
         link = _LINK.fullmatch(line)
-        if link is None or not _is_object(line):
+        record = _object(line)
+        if link is None or record is None:
             return "is not an audit record"
         seq, prev = int(link[1]), link[2].decode()
         if self._archived and not report.first_time:
@@ -144,6 +147,11 @@ class _Verification:
             return f"has number {seq} where {report.records} is due: removed, doubled or reordered"
         if prev != report.leaf:
             return "does not continue the chain: this record or the one before was changed"
+        if self._epochs is None:
+            self._epochs = AnnouncedEpochs(from_start=seq == 0)
+        fault = self._epochs.fault(record)
+        if fault:
+            return fault
         report.records += 1
         leaf = leaf_hash(line)
         report.leaf = leaf.hex()
@@ -171,9 +179,8 @@ class _Verification:
         self._time = time
 
 
-def _is_object(line: bytes) -> bool:
+def _object(line: bytes) -> dict[str, Any] | None:
     try:
-        record: Any = msgspec.json.decode(line)
+        return msgspec.json.decode(line, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return False
-    return isinstance(record, dict)
+        return None

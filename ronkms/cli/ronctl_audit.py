@@ -22,6 +22,14 @@ from ronkms.audit.proof import (
 from ronkms.audit.verify import Anchor, verify_directory
 from ronkms.audit.verify_checkpoints import KeptNote
 from ronkms.cli.ronctl_admin import ask
+from ronkms.cli.ronctl_audit_digest import (
+    destroy_digest_key,
+    digest,
+    digest_keys,
+    escrow_keygen,
+    open_escrow_command,
+    rotate_digest_key,
+)
 from ronkms.cli.ronctl_audit_export import export
 from ronkms.cli.ronctl_parameters import verifier_key
 from ronkms.cli.ronctl_target import Target, pass_target
@@ -49,10 +57,17 @@ def audit() -> None:
     """The audit log."""
 
 
-audit.add_command(witness)
-
-
-audit.add_command(export)
+for command in (
+    destroy_digest_key,
+    digest,
+    digest_keys,
+    escrow_keygen,
+    export,
+    open_escrow_command,
+    rotate_digest_key,
+    witness,
+):
+    audit.add_command(command)
 
 
 @audit.command()

@@ -142,6 +142,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         bool,
         Meta(description="Without an answer of the witness no start, and not ready."),
     ] = False
+    audit_digest_key_days: Annotated[
+        int,
+        Meta(
+            description="Days after which the key of the audit log's input digests is replaced; 0: only by"
+            " `ronctl audit rotate-digest-key` (docs/formats/audit-digest.md).",
+            ge=0,
+            le=3650,
+        ),
+    ] = 90
+    audit_escrow_public_key: Annotated[
+        str,
+        Meta(
+            description="The auditor's public file of `ronctl audit escrow-keygen`. Digest keys are sealed to"
+            " it, in the log.",
+            extra={"form": "path"},
+        ),
+    ] = ""
     audit_segment_bytes: Annotated[
         int, Meta(description="Size in bytes at which a new audit segment begins.", ge=1 << 16, le=1 << 32)
     ] = 1 << 26

@@ -87,6 +87,7 @@ GENERATIONS: Final = (
     "audit checkpoint",
     "audit receipt",
     "external policy",
+    "audit digest",
 )
 KEYRING: Final = 0
 CAPABILITY: Final = 1
@@ -97,6 +98,8 @@ AUDIT_RECEIPT: Final = 4
 """Moved by who waits for a checkpoint."""
 EXTERNAL_POLICY: Final = 5
 """Moved to end all remembered decisions of the external policy."""
+AUDIT_DIGEST: Final = 6
+"""Moved by each new epoch of digest keys."""
 
 
 def http_counter(status: int) -> int:

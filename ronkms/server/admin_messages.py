@@ -57,6 +57,47 @@ class WithSecrets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         raise NotImplementedError
 
 
+class DigestArguments(WithSecrets, frozen=True):
+    """``data``: the input of a digest under ``epoch``; a guess of the auditor's."""
+
+    epoch: Annotated[int, Meta(ge=0)]
+    data: Annotated[bytes, Meta(min_length=1)]
+
+    def for_audit(self) -> msgspec.Struct:
+        """Without the guess."""
+        return EpochArguments(self.epoch)
+
+
+class EpochArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An epoch of digest keys."""
+
+    epoch: Annotated[int, Meta(ge=0)]
+
+
+class InputDigest(msgspec.Struct, frozen=True):
+    """Hex."""
+
+    digest: str
+
+
+class DigestEpoch(msgspec.Struct, frozen=True):
+    """``escrowed_to``: fingerprint of the auditor's key, or empty. Times: Unix seconds, 0 for never."""
+
+    number: int
+    record: int
+    check: str
+    escrowed_to: str
+    created_at: int
+    retired_at: int
+    destroyed_at: int
+
+
+class DigestEpochs(msgspec.Struct, frozen=True):
+    """Oldest first."""
+
+    epochs: list[DigestEpoch]
+
+
 class NoArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """For operations that take nothing."""
 

@@ -66,6 +66,14 @@ class AdminOperations:
             "status": _Operation(messages.NoArguments, self._status, audited=False),
             "audit.head": _Operation(messages.NoArguments, audit.head, audited=False),
             "audit.rotate": _Operation(messages.NoArguments, audit.rotate, changes=True),
+            "audit.rotate-digest-key": _Operation(
+                messages.NoArguments, audit.rotate_digest_key, changes=True
+            ),
+            "audit.destroy-digest-key": _Operation(
+                messages.EpochArguments, audit.destroy_digest_key, changes=True
+            ),
+            "audit.digest-keys": _Operation(messages.NoArguments, audit.digest_keys),
+            "audit.digest": _Operation(messages.DigestArguments, audit.digest),
             "config.get": _Operation(messages.NoArguments, self._config),
             "cap.mint": _Operation(messages.MintArguments, self._mint_token, changes=True),
             "cap.explain": _Operation(messages.ExplainArguments, ExplainOperation(context).explain),

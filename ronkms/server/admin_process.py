@@ -32,6 +32,7 @@ DESTROY_SECONDS: Final = 5.0
 ROTATE_SECONDS: Final = 5.0
 SUMMARY_SECONDS: Final = 10.0
 INTENTS_SECONDS: Final = 10.0
+DIGEST_KEY_SECONDS: Final = 2.0
 CLOCK_SECONDS: Final = 5.0
 USAGE_SECONDS: Final = 2.0
 ROLLOUT_SECONDS: Final = 0.25
@@ -130,6 +131,7 @@ class AdminProcess:
             Chore("audit recheck", RECHECK_SECONDS, application.audit_recheck().turn),
             Chore("rollout", ROLLOUT_SECONDS, application.prepare_hybrids),
             Chore("policy exceptions", EXCEPTION_SECONDS, PolicyOperations(application).end_expired),
+            Chore("audit digest keys", DIGEST_KEY_SECONDS, application.keep_digest_keys),
             Chore("audit intents", INTENTS_SECONDS, application.follow_intents),
             Chore("clock", CLOCK_SECONDS, self._watch_clock),
         ]

@@ -24,7 +24,7 @@ from ronkms.capability.admin_token import write_admin_token
 from ronkms.capability.mint import CapabilityMint
 from ronkms.capability.root_key import SecretSeal
 from ronkms.errors import BadRequest, Denied, KmsError, StartError
-from ronkms.server.admin_audit import AuditAdmin, LogKeyRotation
+from ronkms.server.admin_audit import AuditAdmin, DigestEpochs, LogKeyRotation
 from ronkms.server.admin_messages import (
     MAX_LINE,
     SOCKET,
@@ -52,6 +52,8 @@ class SealedContext(AdminContext, Protocol):
 
     @property
     def custody(self) -> SecretSeal: ...
+    @property
+    def digest_rotation(self) -> DigestEpochs: ...
 
 
 class AdminSocket:
@@ -66,7 +68,9 @@ class AdminSocket:
             max_ttl_seconds=settings.cap_ttl_max_seconds,
         )
         self._dev_directory = settings.data_path if settings.dev else None
-        self._operations = AdminOperations(application, self._mint, AuditAdmin(application.audit, log_keys))
+        self._operations = AdminOperations(
+            application, self._mint, AuditAdmin(application.audit, log_keys, application.digest_rotation)
+        )
         self._one_at_a_time = Lock()
         self._places = Semaphore(_CONNECTIONS)
         self._users = {0, os.geteuid()}

@@ -13,6 +13,7 @@ from typing import Final, Protocol, TypeVar
 
 from ronkms_native import Arena
 
+from ronkms.audit.digest_keys import NO_DIGEST
 from ronkms.audit.protocol import AuditTrail
 from ronkms.capability.protocol import CapabilityVerifier
 from ronkms.domain.measure import ALG_INDEX, NO_ALG, OP_INDEX, OUTCOME_INDEX, VERIFY_MISS
@@ -197,7 +198,7 @@ class Gate:
                 key_version=call.key_version,
                 alg=call.alg,
                 code=code,
-                digest=self._audit.input_digest(call.input) if call.input else "",
+                digest=self._audit.input_digest(call.input) if call.input else NO_DIGEST,
                 detail=call.noted,
                 phase=call.phase,
                 items=call.items,

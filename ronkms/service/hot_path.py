@@ -10,16 +10,17 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
-from ronkms_native import Arena, AuditLog, Custody
+from ronkms_native import Arena, AuditLog
 
 from ronkms._fastpath import CompiledToken, Engine, Grant, SignKey, VerifyKey
-from ronkms.audit.log import DIGEST_LABEL
+from ronkms.audit.digest_keys import DigestKeys
 from ronkms.capability.protocol import CapabilityVerifier
 from ronkms.capability.token import VerifiedToken
 from ronkms.domain.algorithm import ALGORITHMS, Algorithm, Usage
 from ronkms.domain.key import Key, KeyState, KeyVersion
 from ronkms.domain.measure import (
     ALG_INDEX,
+    AUDIT_DIGEST,
     CAPABILITY,
     COUNTER_INDEX,
     EXTERNAL_POLICY,
@@ -64,7 +65,7 @@ class HotPath:
         *,
         arena: Arena,
         audit_log: AuditLog,
-        custody: Custody,
+        digest_keys: DigestKeys,
         store: KeyStore,
         access: KeyAccess,
         capabilities: CapabilityVerifier,
@@ -74,6 +75,7 @@ class HotPath:
     ) -> None:
         self._arena = arena
         self._external = external
+        self._digest_keys = digest_keys
         self._store = store
         self._access = access
         self._capabilities = capabilities
@@ -83,9 +85,7 @@ class HotPath:
         self.engine = Engine(
             arena,
             audit_log,
-            custody,
-            mac_label=DIGEST_LABEL,
-            generations=(KEYRING, CAPABILITY, POLICY),
+            generations=(KEYRING, CAPABILITY, POLICY, AUDIT_DIGEST),
             counters=(http_counter(200), COUNTER_INDEX["kms_audit_records_total"]),
             outcomes=(OUTCOME_INDEX[Outcome.OK], OUTCOME_INDEX[Outcome.INVALID]),
             external=None if external is None else EXTERNAL_POLICY,
@@ -104,6 +104,11 @@ class HotPath:
         if body is None:
             self._learn_token(token, capability, generation)
             return
+        try:
+            digest = self._digest_keys.current()
+        except KmsError:
+            return
+        self.engine.learn_digest_key(digest.key, digest.epoch, digest.generation)
         named = _named.decode(body)
         if op is Operation.VERIFY:
             self._learn_verify_key(capability.tenant, named.key_id, named.key_version)

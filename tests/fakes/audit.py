@@ -5,6 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Any
 
+from ronkms.audit.digest_keys import KeyedDigest
 from ronkms.audit.proof import InclusionProof
 from ronkms.errors import AuditUnavailable
 
@@ -16,8 +17,8 @@ class FakeAudit:
         self.records: list[dict[str, Any]] = []
         self.closed_from: int | None = None
 
-    def input_digest(self, data: bytes) -> str:
-        return sha256(b"fake key" + data).hexdigest()
+    def input_digest(self, data: bytes) -> KeyedDigest:
+        return KeyedDigest(1, sha256(b"fake key" + data).hexdigest())
 
     def record(self, **fields: Any) -> int:
         if not self.writable():

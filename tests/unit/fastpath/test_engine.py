@@ -12,7 +12,7 @@ import pytest
 from ronkms_native import Arena, AuditLog, Custody
 
 from ronkms._fastpath import UNKNOWN_KEY, CompiledToken, Engine, SignKey, VerifyKey
-from ronkms.domain.measure import CAPABILITY, COUNTER_INDEX, KEYRING, POLICY, http_counter
+from ronkms.domain.measure import AUDIT_DIGEST, CAPABILITY, COUNTER_INDEX, KEYRING, POLICY, http_counter
 from tests.fakes.api import make_arena
 
 SIGN, VERIFY = 0, 1
@@ -26,15 +26,14 @@ class Taught:
 
     def __init__(self, directory: Path) -> None:
         self.arena: Arena = make_arena()
-        self.custody, _ = Custody.create("dev", None)
+        custody, _ = Custody.create("dev", None)
+        self.digest_keys = [custody.unseal_mac_key(custody.generate_mac_key(b""), b"") for _ in range(2)]
         self.log = AuditLog.open(self.arena, str(directory), 1 << 20)
         self.log.after_fork()
         self.engine = Engine(
             self.arena,
             self.log,
-            self.custody,
-            mac_label="test",
-            generations=(KEYRING, CAPABILITY, POLICY),
+            generations=(KEYRING, CAPABILITY, POLICY, AUDIT_DIGEST),
             counters=(http_counter(200), COUNTER_INDEX["kms_audit_records_total"]),
             outcomes=(0, 1),
         )
@@ -42,12 +41,17 @@ class Taught:
         self.signed: list[bytes] = []
         self.teach_token()
         self.teach_keys()
+        self.teach_digest_key(1)
 
     def teach_token(self, deadline: int = 1 << 40) -> None:
         token = CompiledToken(
             b"t", b'"tenant":"t","token":"00",', deadline, 0.0, [(SIGN, b"k*"), (VERIFY, b"k*")], [], 0
         )
         self.engine.learn_token("a-token", token, self.arena.generation(CAPABILITY))
+
+    def teach_digest_key(self, epoch: int) -> None:
+        generation = self.arena.generation(AUDIT_DIGEST)
+        self.engine.learn_digest_key(self.digest_keys[epoch - 1], epoch, generation)
 
     def teach_keys(self) -> None:
         keyring, policy = self.arena.generation(KEYRING), self.arena.generation(POLICY)
@@ -136,7 +140,9 @@ def test_records_are_written_by_the_general_schema(taught: Taught, tmp_path: Pat
     (record,) = [
         json.loads(line) for path in tmp_path.glob("*.jsonl") for line in path.read_text().splitlines()
     ]
-    assert record.pop("digest") == taught.custody.mac("test", digest(b"m")).hex()
+    assert list(record)[-2:] == ["digest", "dk"]
+    assert record.pop("dk") == 1
+    assert record.pop("digest") == taught.digest_keys[0].mac(digest(b"m")).hex()
     assert {name: record[name] for name in list(record)[3:]} == {
         "v": 1,
         "op": "sign",
@@ -148,6 +154,48 @@ def test_records_are_written_by_the_general_schema(taught: Taught, tmp_path: Pat
         "key_version": 1,
         "alg": "Ed25519",
     }
+
+
+def test_a_new_digest_key_is_used_from_its_first_record_on(taught: Taught, tmp_path: Path) -> None:
+    taught.cache(digest(b"m"), 1)
+    assert taught.ask(VERIFY) == b"yes"
+    taught.arena.bump(AUDIT_DIGEST)
+    assert (taught.ask(VERIFY), taught.ask(SIGN)) == (UNKNOWN_KEY, UNKNOWN_KEY)
+    assert taught.signed == []
+    taught.teach_digest_key(2)
+    assert taught.ask(VERIFY) == b"yes"
+    assert isinstance(taught.ask(SIGN), bytes)
+    lines = [line for path in tmp_path.glob("*.jsonl") for line in path.read_text().splitlines()]
+    found = [(record["dk"], record["digest"]) for record in map(json.loads, lines)]
+    one, two = (key.mac(digest(b"m")).hex() for key in taught.digest_keys)
+    assert found == [(1, one), (2, two), (2, two)]
+
+
+def test_a_new_digest_key_during_the_cryptography_is_noticed(
+    taught: Taught, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def changes(message: bytes) -> bytes:
+        taught.arena.bump(AUDIT_DIGEST)
+        return SIGNATURE
+
+    monkeypatch.setattr(taught, "sign", changes)
+    taught.teach_keys()
+    assert taught.ask(SIGN) is None
+    assert taught.log.head[0] == 0
+
+
+def test_without_a_digest_key_it_declines(taught: Taught) -> None:
+    untaught = Engine(
+        taught.arena,
+        taught.log,
+        generations=(KEYRING, CAPABILITY, POLICY, AUDIT_DIGEST),
+        counters=(0, 1),
+        outcomes=(0, 1),
+    )
+    taught.engine = untaught
+    taught.teach_token()
+    taught.teach_keys()
+    assert taught.ask(SIGN) == UNKNOWN_KEY
 
 
 @pytest.mark.parametrize("generation", [KEYRING, POLICY])

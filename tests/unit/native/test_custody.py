@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import hmac
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -332,11 +333,56 @@ def test_mac_separates_labels_and_roots(custody: Custody) -> None:
     assert len(others) == 3
 
 
+def test_a_mac_key_is_the_same_after_sealing(custody: Custody) -> None:
+    sealed, other = custody.generate_mac_key(b"e1"), custody.generate_mac_key(b"e1")
+    key = custody.unseal_mac_key(sealed, b"e1")
+    assert key.mac(b"data") == custody.unseal_mac_key(sealed, b"e1").mac(b"data")
+    assert key.mac(b"data") != custody.unseal_mac_key(other, b"e1").mac(b"data")
+    assert len(key.mac(b"")) == 32
+    for record, identity in (
+        (sealed, b"e2"),
+        (sealed[:-1], b"e1"),
+        (custody.seal_secret(b"k" * 32, b"e1"), b"e1"),
+    ):
+        with pytest.raises(DamagedRecord):
+            custody.unseal_mac_key(record, identity)
+    with pytest.raises(DamagedRecord):
+        custody.open_secret(sealed, b"e1")
+    with pytest.raises(DamagedRecord):
+        custody.unseal(sealed, b"e1")
+    assert repr(key) == "MacKey()"
+
+
+def test_a_mac_key_is_sealed_to_a_recipient_as_other_code_opens_it(custody: Custody) -> None:
+    key = custody.unseal_mac_key(custody.generate_mac_key(b"e1"), b"e1")
+    ml_kem, ecdh = mlkem.MLKEM768PrivateKey.generate(), x25519.X25519PrivateKey.generate()
+    public = ml_kem.public_key().public_bytes_raw() + ecdh.public_key().public_bytes_raw()
+    sealed = key.seal_to(public, b"info", b"")
+    suite = hpke.Suite(hpke.KEM.MLKEM768_X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
+    opened = suite.decrypt(sealed, hpke.MLKEM768X25519PrivateKey(ml_kem, ecdh), info=b"info")
+    assert hmac.digest(opened, b"data", "sha256") == key.mac(b"data")
+    ours = unsealed(custody, "X-Wing")
+    again = ours.open_mac_key(b"info", b"aad", key.seal_to(ours.public, b"info", b"aad"))
+    assert again.mac(b"data") == key.mac(b"data")
+    with pytest.raises(UnwrapError):
+        ours.open_mac_key(b"info", b"aad", sealed)
+    with pytest.raises(InputError, match="escrow"):
+        unsealed(custody, "AES-KWP").open_mac_key(b"info", b"aad", sealed)
+    with pytest.raises(KeyMaterialError, match="X-Wing"):
+        key.seal_to(b"short", b"info", b"aad")
+
+
 def test_wiped_custody_says_so() -> None:
     custody = Custody.create("dev", None)[0]
     record, _ = custody.generate("Ed25519", b"k")
+    sealed_mac_key = custody.generate_mac_key(b"e")
+    mac_key = custody.unseal_mac_key(sealed_mac_key, b"e")
+    before = mac_key.mac(b"data")
     custody.wipe()
+    assert mac_key.mac(b"data") == before
     for use in (
+        lambda: custody.generate_mac_key(b"e"),
+        lambda: custody.unseal_mac_key(sealed_mac_key, b"e"),
         lambda: custody.unseal(record, b"k"),
         lambda: custody.generate("Ed25519", b"k"),
         lambda: custody.mac("label", b""),

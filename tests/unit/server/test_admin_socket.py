@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
+from ronkms.audit.digest_epochs import Epoch
 from ronkms.audit.note import NoteKey
 from ronkms.cli.ronctl_admin import ask
 from ronkms.config.settings import Settings
 from ronkms.domain.operation import DURABLE, Operation, Outcome
-from ronkms.errors import AuditUnavailable, BadRequest, Denied, KmsError, NotFound, Unavailable
+from ronkms.errors import AuditUnavailable, BadRequest, Conflict, Denied, KmsError, NotFound, Unavailable
 from ronkms.server import admin_messages as messages
 from ronkms.server.admin_socket import AdminSocket
 from tests.unit.capability.issuer import BindingSeal, MemoryRegistry
@@ -58,6 +59,26 @@ class FixedKeys:
         return (NoteKey("log", 1, bytes(32)),)
 
 
+class Epochs:
+    """Of digest keys."""
+
+    def __init__(self) -> None:
+        self.made = [Epoch(number=1, sealed=b"s", check="ab", record=0, created_at=7)]
+
+    def rotate(self) -> Epoch:
+        self.made.append(Epoch(number=len(self.made) + 1, sealed=b"s", check="cd", record=9, created_at=8))
+        return self.made[-1]
+
+    def destroy(self, number: int) -> Epoch:
+        raise Conflict(f"epoch {number} is in use")
+
+    def epochs(self) -> tuple[Epoch, ...]:
+        return tuple(self.made)
+
+    def digest(self, epoch: int, data: bytes) -> str:
+        return f"{epoch}:{data.decode()}"
+
+
 class Context:
     """An application in memory."""
 
@@ -67,6 +88,7 @@ class Context:
         self.audit = RecordingAudit()
         self.custody = BindingSeal()
         self.capability_registry = MemoryRegistry()
+        self.digest_rotation = Epochs()
 
     def missing(self) -> list[str]:
         return ["bus"]
@@ -99,6 +121,26 @@ def test_status_and_head_are_not_audited(context: Context, tmp_path: Path) -> No
     found = ask(tmp_path, "status", messages.Status)
     assert (found.missing, found.api, found.capability_root) == (["bus"], "127.0.0.1:9446", 1)
     assert ask(tmp_path, "audit.head", messages.AuditHead) == messages.AuditHead(0, "ab" * 32)
+
+
+def test_digest_keys(context: Context, tmp_path: Path) -> None:
+    made = ask(tmp_path, "audit.rotate-digest-key", messages.DigestEpoch)
+    assert (made.number, made.record, made.check, made.escrowed_to) == (2, 9, "cd", "")
+    found = ask(tmp_path, "audit.digest-keys", messages.DigestEpochs)
+    assert [each.number for each in found.epochs] == [1, 2]
+    arguments = messages.DigestArguments(2, b"a guess")
+    assert ask(tmp_path, "audit.digest", messages.InputDigest, arguments).digest == "2:a guess"
+    with pytest.raises(KmsError, match="in use"):
+        ask(tmp_path, "audit.destroy-digest-key", messages.DigestEpoch, messages.EpochArguments(2))
+    details = [record["detail"] for record in context.audit.records]
+    assert details == [
+        "audit.rotate-digest-key {}",
+        "audit.rotate-digest-key {}",
+        "audit.digest-keys {}",
+        'audit.digest {"epoch":2}',
+        'audit.destroy-digest-key {"epoch":2}',
+        'audit.destroy-digest-key {"epoch":2}',
+    ]
 
 
 def test_changes_have_intent_and_outcome(context: Context, tmp_path: Path) -> None:

@@ -122,6 +122,14 @@ impl Custody {
         .map(PrivateKey)
     }
 
+    fn generate_mac_key<'py>(&self, py: Python<'py>, identity: &[u8]) -> Result<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(py, &self.0.generate_mac_key(identity)?))
+    }
+
+    fn unseal_mac_key(&self, sealed: &[u8], identity: &[u8]) -> Result<MacKey> {
+        Ok(MacKey(self.0.unseal_mac_key(sealed, identity)?))
+    }
+
     fn import_params<'py>(
         &self,
         py: Python<'py>,
@@ -155,13 +163,40 @@ impl Custody {
         Ok(pair(py, imported))
     }
 
+    fn __repr__(&self) -> &'static str {
+        "Custody()"
+    }
+}
+
+/// A key of keyed digests.
+#[pyclass(frozen, module = "ronkms_native")]
+struct MacKey(core::MacKey);
+
+#[pymethods]
+impl MacKey {
+    fn mac<'py>(&self, py: Python<'py>, data: &[u8]) -> Result<Bound<'py, PyBytes>> {
+        let tag = run(py, data.len() <= SHORT_MESSAGE, || self.0.mac(data))?;
+        Ok(PyBytes::new(py, &tag))
+    }
+
+    fn seal_to<'py>(
+        &self,
+        py: Python<'py>,
+        recipient: &[u8],
+        info: &[u8],
+        aad: &[u8],
+    ) -> Result<Bound<'py, PyBytes>> {
+        let sealed = run(py, false, || self.0.seal_to(recipient, info, aad))?;
+        Ok(PyBytes::new(py, &sealed))
+    }
+
     /// Address of the core object, for the C interface.
     fn _pointer(&self) -> usize {
         &raw const self.0 as usize
     }
 
     fn __repr__(&self) -> &'static str {
-        "Custody()"
+        "MacKey()"
     }
 }
 
@@ -251,6 +286,10 @@ impl PrivateKey {
             py,
             &run(py, brief, || self.0.unwrap(header, aad, ciphertext))?,
         ))
+    }
+
+    fn open_mac_key(&self, py: Python<'_>, info: &[u8], aad: &[u8], sealed: &[u8]) -> Result<MacKey> {
+        run(py, false, || self.0.open_mac_key(info, aad, sealed)).map(MacKey)
     }
 
     fn __repr__(&self) -> String {
@@ -352,6 +391,7 @@ fn harden_process() -> Result<()> {
 /// Adds this part's classes and functions to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Custody>()?;
+    module.add_class::<MacKey>()?;
     module.add_class::<PrivateKey>()?;
     module.add_class::<PublicKey>()?;
     module.add_function(wrap_pyfunction!(verify_batch, module)?)?;

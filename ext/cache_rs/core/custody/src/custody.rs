@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::import::{self, Mechanism};
 use crate::locked::{self, ROOTS, Secret};
+use crate::mac_key::MacKey;
 use crate::private_key::PrivateKey;
 use crate::record::{self, Content, MAX_CONTENT};
 use crate::seal::{self, Kind, ROOT};
@@ -144,6 +145,34 @@ impl Custody {
             _ => Err(CustodyError::damaged(
                 "the sealed record holds a key, not a secret",
             )),
+        }
+    }
+
+    /// Makes a key of keyed digests. Returns the sealed record.
+    ///
+    /// # Errors
+    /// `Full`. `Seal` after `wipe`.
+    pub fn generate_mac_key(&self, identity: &[u8]) -> Result<Vec<u8>> {
+        let key = MacKey::generate()?;
+        self.with_root(|root| {
+            Ok(record::seal(
+                root.key.bytes()?,
+                Content::MacKey,
+                identity,
+                key.bytes()?,
+            ))
+        })
+    }
+
+    /// Opens what `generate_mac_key` gave. The key stays usable over a fork.
+    ///
+    /// # Errors
+    /// `DamagedRecord`, `Full`. `Seal` after `wipe`.
+    pub fn unseal_mac_key(&self, sealed: &[u8], identity: &[u8]) -> Result<MacKey> {
+        let damaged = || CustodyError::damaged("the sealed record holds no digest key");
+        match self.open_record(sealed, identity)? {
+            (Content::MacKey, content) => MacKey::from_content(content)?.ok_or_else(damaged),
+            _ => Err(damaged()),
         }
     }
 

@@ -27,6 +27,7 @@ mod key_wrap;
 #[cfg(test)]
 mod known_answers;
 pub mod locked;
+mod mac_key;
 mod message_digest;
 mod ml_dsa;
 #[cfg(test)]
@@ -47,6 +48,7 @@ pub use batch::{BatchItem, sign_batch, verify_batch};
 pub use custody::Custody;
 pub use error::CustodyError;
 pub use import::Mechanism;
+pub use mac_key::MacKey;
 pub use message_digest::sha256_digest;
 pub use private_key::{PrivateKey, SignOptions};
 pub use process::harden_process;

@@ -5,6 +5,7 @@ use zeroize::{Zeroize, Zeroizing};
 use crate::algorithm::check_input;
 use crate::ecdsa::{self, P256, P384};
 use crate::locked::{KEYS, Secret};
+use crate::mac_key::MacKey;
 use crate::ml_dsa::{self, ML_DSA_44, ML_DSA_65, ML_DSA_87, ParameterSet};
 use crate::{
     Algorithm, CustodyError, InputKind, Result, aead, composite, ed25519, kdf, key_material, key_wrap,
@@ -285,6 +286,17 @@ impl PrivateKey {
                 plaintext.truncate(length);
                 Ok(plaintext)
             }
+        }
+    }
+
+    /// Opens a digest key that was sealed to this X-Wing key (`MacKey::seal_to`), into locked memory.
+    ///
+    /// # Errors
+    /// `Unwrap`: does not authenticate. `Input`: not an X-Wing key.
+    pub fn open_mac_key(&self, info: &[u8], aad: &[u8], sealed: &[u8]) -> Result<MacKey> {
+        match (&self.material, self.algorithm) {
+            (Material::Symmetric(seed), Algorithm::XWing) => MacKey::open(seed.array()?, info, aad, sealed),
+            _ => Err(self.does_not("open an escrow")),
         }
     }
 

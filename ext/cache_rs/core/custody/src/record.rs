@@ -1,7 +1,7 @@
 //! Sealed records, version 1 (docs/formats/sealed-record.md).
 
 use crate::import::Mechanism;
-use crate::locked::{KEYS, Secret};
+use crate::locked::{KEYS, ROOTS, Secret};
 use crate::{Algorithm, CustodyError, Result, aead, kdf, random};
 use zeroize::Zeroizing;
 
@@ -22,22 +22,28 @@ pub(crate) enum Content {
     ImportKey(Mechanism),
     /// Bytes that belong to the caller.
     Opaque,
+    /// A key of keyed digests.
+    MacKey,
 }
 
 impl Content {
     const OPAQUE: u8 = 0x50;
+    const MAC_KEY: u8 = 0x51;
 
     const fn code(self) -> u8 {
         match self {
             Self::Key(algorithm) => algorithm.content_type(),
             Self::ImportKey(mechanism) => mechanism.content_type(),
             Self::Opaque => Self::OPAQUE,
+            Self::MacKey => Self::MAC_KEY,
         }
     }
 
     fn from_code(code: u8) -> Option<Self> {
-        if code == Self::OPAQUE {
-            return Some(Self::Opaque);
+        match code {
+            Self::OPAQUE => return Some(Self::Opaque),
+            Self::MAC_KEY => return Some(Self::MacKey),
+            _ => {}
         }
         Algorithm::from_content_type(code)
             .map(Self::Key)
@@ -76,7 +82,7 @@ pub(crate) fn seal(root: &[u8], content: Content, identity: &[u8], plaintext: &[
     record
 }
 
-/// Opens a record into locked memory.
+/// Opens a record into locked memory; a digest key into what a fork keeps.
 ///
 /// # Errors
 /// `DamagedRecord`; `Full` or `Seal` from the locked memory.
@@ -92,7 +98,8 @@ pub(crate) fn open(root: &[u8], identity: &[u8], record: &[u8]) -> Result<(Conte
     let content = Content::from_code(header[1]).ok_or_else(damaged)?;
     let okm = key_and_nonce(root, &header[2..]);
     let (key, nonce) = okm.split_first_chunk::<{ aead::KEY }>().expect("key and nonce");
-    let mut secret = KEYS.copy_of(sealed)?;
+    let pool = if content == Content::MacKey { &ROOTS } else { &KEYS };
+    let mut secret = pool.copy_of(sealed)?;
     let nonce = nonce.try_into().expect("the rest is the nonce");
     let length = aead::open_in_place(key, nonce, &aad(header[1], identity), secret.bytes_mut()?);
     secret.truncate(length.ok_or_else(damaged)?)?;

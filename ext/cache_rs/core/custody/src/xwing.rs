@@ -41,13 +41,25 @@ pub(crate) fn public(seed: &[u8; SEED]) -> Vec<u8> {
 pub(crate) fn check_public(public: &[u8]) -> Result<()> {
     PublicKey::from_bytes(public)
         .map(|_| ())
-        .map_err(|_| CustodyError::key_material("not an X-Wing public key (1216 bytes)"))
+        .map_err(|_| not_public())
+}
+
+fn not_public() -> CustodyError {
+    CustodyError::key_material("not an X-Wing public key (1216 bytes)")
 }
 
 /// Encrypts to the public key of `seed`: enc || ciphertext || tag.
 pub(crate) fn seal(seed: &[u8; SEED], info: &[u8], aad: &[u8], plaintext: &[u8]) -> Result<Vec<u8>> {
+    seal_to(&public(seed), info, aad, plaintext)
+}
+
+/// Encrypts to a public key: enc || ciphertext || tag.
+///
+/// # Errors
+/// `KeyMaterial`: not a valid public key of 1,216 bytes.
+pub(crate) fn seal_to(recipient: &[u8], info: &[u8], aad: &[u8], plaintext: &[u8]) -> Result<Vec<u8>> {
+    let recipient = PublicKey::from_bytes(recipient).map_err(|_| not_public())?;
     with_clean_stack::<STACK, _>(|| {
-        let recipient = XWing::sk_to_pk(&private(seed));
         let mut sealed = vec![0; ENC + plaintext.len()];
         sealed[ENC..].copy_from_slice(plaintext);
         let (enc, tag): (_, AeadTag<AesGcm256>) =

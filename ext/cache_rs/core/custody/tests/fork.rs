@@ -52,6 +52,9 @@ fn a_child_has_the_root_and_no_unsealed_key() {
         custody.unseal(&ed25519, b"e").unwrap(),
     ];
     let mac = custody.mac("label", b"data").unwrap();
+    let sealed = custody.generate_mac_key(b"d").unwrap();
+    let mac_key = custody.unseal_mac_key(&sealed, b"d").unwrap();
+    let keyed = mac_key.mac(b"data").unwrap();
     let said = in_child(|| {
         let unlocked = locked_kib();
         custody.relock().unwrap();
@@ -65,6 +68,7 @@ fn a_child_has_the_root_and_no_unsealed_key() {
         assert_eq!(again.public(), public);
         assert!(again.sign(b"m", SignOptions::default()).is_ok());
         assert_eq!(custody.mac("label", b"data").unwrap(), mac);
+        assert_eq!(mac_key.mac(b"data").unwrap(), keyed);
         in_child(|| {
             custody.relock().unwrap();
             assert!(again.sign(b"m", SignOptions::default()).is_err());

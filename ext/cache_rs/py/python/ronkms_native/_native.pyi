@@ -53,9 +53,6 @@ class Custody:
     def regions(self) -> list[tuple[int, int]]:
         """Address ranges [start, end) of locked memory in this process (for the memory test)."""
 
-    def _pointer(self) -> int:
-        """Address of the core object for the C interface (``ronkms_native.h``)."""
-
     def mac(self, label: str, data: bytes) -> bytes:
         """HMAC-SHA-256 (32 bytes) under HKDF-SHA-256(root, label)."""
 
@@ -76,6 +73,12 @@ class Custody:
 
     def unseal(self, sealed: bytes, identity: bytes) -> PrivateKey:
         """Opens a record into locked memory. Raises DamagedRecord, CustodyFull."""
+
+    def generate_mac_key(self, identity: bytes) -> bytes:
+        """Makes a random HMAC-SHA-256 key natively. Returns the sealed record."""
+
+    def unseal_mac_key(self, sealed: bytes, identity: bytes) -> MacKey:
+        """Inverse of ``generate_mac_key``; the key outlives a fork. Raises DamagedRecord, CustodyFull."""
 
     def import_params(self, mechanism: str, identity: bytes) -> tuple[bytes, bytes]:
         """Makes a one-time wrapping key pair. Returns (sealed private part, public part).
@@ -102,6 +105,20 @@ class Custody:
         32-byte ML-DSA seed || 32-byte Ed25519 seed or ECPrivateKey, inside PKCS#8 or raw); raw 32 bytes for AES;
         raw 32-byte seed for X-Wing. Raises UnwrapError, KeyMaterialError, DamagedRecord.
         """
+
+@final
+class MacKey:
+    """A handle on one key of keyed digests. Dropping it zeroizes the key."""
+
+    def mac(self, data: bytes) -> bytes:
+        """HMAC-SHA-256 (32 bytes)."""
+
+    def seal_to(self, recipient: bytes, info: bytes, aad: bytes) -> bytes:
+        """The key encrypted to an X-Wing public key (1216 bytes): HPKE as ``PrivateKey.wrap``, enc (1120)
+        || ciphertext (32) || tag (16). Raises KeyMaterialError: not a public key."""
+
+    def _pointer(self) -> int:
+        """Address of the core object for the C interface (``ronkms_native.h``)."""
 
 @final
 class PrivateKey:
@@ -139,6 +156,9 @@ class PrivateKey:
 
     def unwrap(self, header: bytes, aad: bytes, ciphertext: bytes) -> bytes:
         """Inverse of ``wrap``. Raises UnwrapError."""
+
+    def open_mac_key(self, info: bytes, aad: bytes, sealed: bytes) -> MacKey:
+        """Inverse of ``MacKey.seal_to``, for an X-Wing key. Raises UnwrapError, InputError."""
 
 @final
 class PublicKey:
@@ -338,6 +358,10 @@ class AuditLog:
     def wait_durable(self, seq: int) -> None:
         """Returns when record ``seq`` is fsynced; GIL released; group commit over all workers.
         Raises AuditWriteError."""
+
+    def roll(self) -> bool:
+        """Begins a new segment unless the newest one is empty; the old one is on disk when it returns.
+        False: there was nothing to end. Raises AuditWriteError."""
 
     def writable(self) -> bool:
         """False once latched by an error, when the file was deleted or replaced, or while the disk

@@ -1,7 +1,7 @@
 /* C interface of the native core: a table of functions in the capsule
  * "ronkms_native._native._C_API" (PyCapsule_Import).
  *
- * Arena and log pointers are what `_pointer()` of the Python objects returns; they are valid while
+ * Arena, log and key pointers are what `_pointer()` of the Python objects returns; they are valid while
  * those objects live, and the caller keeps them alive. All functions may be called without the GIL.
  * Check `version` for equality and `size` for at least sizeof(struct ronkms_table).
  */
@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RONKMS_TABLE_VERSION 1
+#define RONKMS_TABLE_VERSION 2
 #define RONKMS_TAG_BYTES 32
 
 #define RONKMS_CACHE_MISS (-1)
@@ -24,7 +24,7 @@
 
 struct ronkms_arena;
 struct ronkms_audit_log;
-struct ronkms_custody;
+struct ronkms_mac_key;
 
 struct ronkms_bytes {
     const uint8_t *data;
@@ -64,9 +64,8 @@ struct ronkms_table {
     int32_t (*cache_probe)(const struct ronkms_arena *, const uint8_t *tag);
     /* SHA-256 (32 bytes to `digest`). */
     void (*sha256)(struct ronkms_bytes data, uint8_t *digest);
-    /* Custody.mac (32 bytes to `tag`): 0, or RONKMS_INVALID for a wiped custody or a label that is not UTF-8. */
-    int32_t (*mac)(const struct ronkms_custody *, struct ronkms_bytes label, struct ronkms_bytes data,
-                   uint8_t *tag);
+    /* MacKey.mac (32 bytes to `tag`): 0, or RONKMS_INVALID if its memory is not this process's. */
+    int32_t (*mac)(const struct ronkms_mac_key *, struct ronkms_bytes data, uint8_t *tag);
 };
 
 #endif

@@ -59,6 +59,10 @@ impl AuditLog {
         Ok(py.detach(|| self.inner.wait_durable(seq))?)
     }
 
+    fn roll(&self, py: Python<'_>) -> Result<bool> {
+        Ok(py.detach(|| self.inner.roll())?)
+    }
+
     fn writable(&self, py: Python<'_>) -> bool {
         py.detach(|| self.inner.writable())
     }

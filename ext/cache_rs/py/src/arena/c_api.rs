@@ -10,7 +10,7 @@ use std::ptr::NonNull;
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 use ronkms_arena::{Admission, Arena, AuditLog, Error, TAG_BYTES, Tag};
-use ronkms_custody::{Custody, sha256_digest};
+use ronkms_custody::{MacKey, sha256_digest};
 
 use super::shared::{lookup_code, refusal_code};
 
@@ -49,11 +49,11 @@ pub struct Table {
     audit_append: unsafe extern "C" fn(*const AuditLog, Bytes, i32) -> i64,
     cache_probe: unsafe extern "C" fn(*const Arena, *const u8) -> i32,
     sha256: unsafe extern "C" fn(Bytes, *mut u8),
-    mac: unsafe extern "C" fn(*const Custody, Bytes, Bytes, *mut u8) -> i32,
+    mac: unsafe extern "C" fn(*const MacKey, Bytes, *mut u8) -> i32,
 }
 
 static TABLE: Table = Table {
-    version: 1,
+    version: 2,
     size: size_of::<Table>() as u32,
     cache_tag,
     cache_lookup,
@@ -224,16 +224,16 @@ unsafe extern "C" fn sha256(data: Bytes, digest: *mut u8) {
     unsafe { *digest.cast::<[u8; 32]>() = sha256_digest(slice(data)) };
 }
 
-unsafe extern "C" fn mac(custody: *const Custody, label: Bytes, data: Bytes, tag: *mut u8) -> i32 {
-    // SAFETY: the header demands a live custody and valid bytes.
-    let (custody, label, data) = unsafe { (&*custody, slice(label), slice(data)) };
-    match std::str::from_utf8(label).map(|label| custody.mac(label, data)) {
-        Ok(Ok(made)) => {
+unsafe extern "C" fn mac(key: *const MacKey, data: Bytes, tag: *mut u8) -> i32 {
+    // SAFETY: the header demands a live key and valid bytes.
+    let (key, data) = unsafe { (&*key, slice(data)) };
+    match key.mac(data) {
+        Ok(made) => {
             // SAFETY: the header demands room for a tag; a byte array has no alignment.
             unsafe { *tag.cast::<[u8; 32]>() = made };
             0
         }
-        _ => INVALID as i32,
+        Err(_) => INVALID as i32,
     }
 }
 

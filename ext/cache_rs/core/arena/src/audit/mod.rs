@@ -141,6 +141,12 @@ impl AuditLog {
         }
     }
 
+    /// Begins a new segment unless the newest one is empty. `false`: there was nothing to end.
+    pub fn roll(&self) -> Result<bool> {
+        let guard = self.shared.state().append.lock().map_err(as_audit)?;
+        self.shared.roll(guard)
+    }
+
     /// Returns when record `seq` is on disk. Raises `AuditWrite` if it never will be, `Input` if it does
     /// not exist.
     pub fn wait_durable(&self, seq: u64) -> Result<()> {
@@ -168,7 +174,8 @@ impl Writer {
         self.arena.audit_state()
     }
 
-    fn append(&self, mut guard: Guard<'_>, body: &[u8], may_roll: bool) -> Result<Option<u64>> {
+    /// The head and its segment, after the repair of what a dead holder of the mutex left.
+    fn place_of_next(&self, guard: &mut Guard<'_>) -> Result<(Head, Arc<Segment>)> {
         let state = self.state();
         if guard.owner_died() {
             // A log that could not be repaired is closed, so that the lock itself may go on.
@@ -179,9 +186,24 @@ impl Writer {
             repaired?;
         }
         state.check_open()?;
-        let mut head = state.head();
-        let mut segment = self.segment_of(&head)?;
+        let head = state.head();
+        let segment = self.segment_of(&head)?;
         self.check_place_now_and_then(&segment)?;
+        Ok((head, segment))
+    }
+
+    fn roll(&self, mut guard: Guard<'_>) -> Result<bool> {
+        let (head, segment) = self.place_of_next(&mut guard)?;
+        if head.offset == 0 {
+            return Ok(false);
+        }
+        self.roll_over(&head, &segment)?;
+        Ok(true)
+    }
+
+    fn append(&self, mut guard: Guard<'_>, body: &[u8], may_roll: bool) -> Result<Option<u64>> {
+        let state = self.state();
+        let (mut head, mut segment) = self.place_of_next(&mut guard)?;
         let mut record = Vec::new();
         let after = write_line(&mut record, &head.chain, SystemTime::now(), body);
         if head.offset > 0 && head.offset + record.len() as u64 > self.segment_bytes {

@@ -74,6 +74,22 @@ fn a_record_longer_than_a_segment_gets_a_segment_of_its_own() {
 }
 
 #[test]
+fn a_segment_is_ended_on_demand_and_only_once() {
+    let scratch = scratch(1 << 20);
+    assert!(!scratch.log.roll().unwrap());
+    scratch.fill(2);
+    assert!(scratch.log.roll().unwrap());
+    assert_eq!(scratch.log.durable(), 2);
+    assert!(!scratch.log.roll().unwrap());
+    scratch.fill(1);
+    assert_eq!(segment::list(scratch.path()).unwrap(), [1, 2]);
+    assert_eq!(follow(scratch.path()), scratch.log.head());
+    let head = scratch.log.head();
+    drop(scratch.log);
+    assert_eq!(open(scratch.directory.path(), 1 << 20).unwrap().head(), head);
+}
+
+#[test]
 fn the_sync_thread_makes_records_durable_and_waiting_does_at_once() {
     let scratch = scratch(1 << 20);
     scratch.log.after_fork().unwrap();
