@@ -137,11 +137,14 @@ def test_a_denial_is_the_403_of_every_other_and_changes_nothing(
     api.point.decide = lambda _: {"allow": False, "reason": "freeze until Monday"}
     answer = run(api, name)
     assert answer.status_code == 403
-    assert {**answer.json, "corr_id": ""} == {**others, "corr_id": ""}
+    cause = "external policy: freeze until Monday (d-7)"
+    assert {**answer.json, "corr_id": ""} == {**others, "corr_id": "", "reason": cause}, (
+        "told to an admin alone"
+    )
     assert (api.store.find("default", "k"), api.store.find("default", "j")) == before
     assert api.store.find("default", "new") is None
     (record,) = api.audit.records
-    assert record["detail"] == "external policy: freeze until Monday (d-7)"
+    assert record["detail"] == cause
     assert (record["outcome"], record["code"]) == ("denied", "denied")
     assert api.counter("kms_reject_total|external_policy") == 1
     assert api.counter("rejected_total|denied") >= 1
