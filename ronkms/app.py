@@ -291,6 +291,10 @@ class Application:
         """Destroys what is past its window."""
         self.service.destroy_due(int(time.time()))
 
+    def disable_due(self) -> None:
+        """Disables what has come to the end of its stages."""
+        self.service.disable_due(int(time.time()))
+
     def checkpointer(self) -> Checkpointer:
         """Of the audit log; for the admin process, once, after the fork. Raises IntegrityError, OSError."""
         directory = self.settings.data_path / "audit"

@@ -14,6 +14,7 @@ from ronkms.api.incoming import Incoming
 from ronkms.api.schemas import (
     CreateRequest,
     DestroyRequest,
+    DisableRequest,
     ImportParamsRequest,
     ImportRequest,
     PolicyRequest,
@@ -30,6 +31,7 @@ from ronkms.service.lifecycle import Destroy
 _CREATE: Final = msgspec.json.Decoder(CreateRequest)
 _ROTATE: Final = msgspec.json.Decoder(RotateRequest)
 _STATE: Final = msgspec.json.Decoder(StateRequest)
+_DISABLE: Final = msgspec.json.Decoder(DisableRequest)
 _DESTROY: Final = msgspec.json.Decoder(DestroyRequest)
 _POLICY: Final = msgspec.json.Decoder(PolicyRequest)
 _IMPORT_PARAMS: Final = msgspec.json.Decoder(ImportParamsRequest)
@@ -58,7 +60,16 @@ def enable(context: Context, call: Call, incoming: Incoming) -> Answer:
 
 def disable(context: Context, call: Call, incoming: Incoming) -> Answer:
     """POST /v1/kms/keys/{key_id}/disable."""
-    return json_answer(context.service.lifecycle.disable(call, incoming.params["key_id"], _version(incoming)))
+    body = incoming.json_body(required=False)
+    request = decode(_DISABLE, body) if body else DisableRequest()
+    lifecycle, key_id = context.service.lifecycle, incoming.params["key_id"]
+    version, over = _given(request.key_version), _given(request.over) or 0
+    percent = _given(request.percent) or (100 if over else 0)
+    if percent and version is not None:
+        raise BadRequest("only a whole key is disabled in stages", field="/key_version")
+    if not percent or (percent == 100 and not over):
+        return json_answer(lifecycle.disable(call, key_id, version))
+    return json_answer(lifecycle.disable_in_stages(call, key_id, percent, over))
 
 
 def restore(context: Context, call: Call, incoming: Incoming) -> Answer:

@@ -382,7 +382,23 @@ EXAMPLES: Final[Mapping[str, tuple[Example, ...]]] = {
             "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAKdO93+A43YCIzf4lP200vkh7UsBZBV2huxH//pq5LJw=\n-----END PUBLIC KEY-----\n",
         ),
     ),
-    "disable_key": (Example("key", "The whole key", {}, {"key_id": "legacy", "state": "disabled"}),),
+    "disable_key": (
+        Example("key", "The whole key", {}, {"key_id": "legacy", "state": "disabled"}),
+        Example(
+            "stages",
+            "In stages: from nothing to half of the requests within a day",
+            {"percent": 50, "over": 86400},
+            {
+                "key_id": "legacy",
+                "state": "enabled",
+                "staged_disabling": {
+                    "refused_percent": 0.0,
+                    "target_percent": 50,
+                    "target_at": 1795921240,
+                },
+            },
+        ),
+    ),
     "enable_key": (Example("key", "The whole key", {}, {"key_id": "legacy", "state": "enabled"}),),
     "destroy_key": (
         Example(

@@ -127,11 +127,14 @@ OPERATIONS: Final[Mapping[str, Words]] = {
         "The same as `POST /v1/kms/keys/rotate`.",
         ("not_found", "key_disabled", "conflict", "backend_unavailable"),
     ),
-    "enable_key": Words(STATES, "Enable", "From `disabled` to `enabled`.", _CHANGE),
+    "enable_key": Words(STATES, "Enable", "From `disabled` to `enabled`; ends a staged disabling.", _CHANGE),
     "disable_key": Words(
         STATES,
         "Disable",
-        "From `enabled` to `disabled`. No request that starts after the answer uses the key, in any worker.",
+        "From `enabled` to `disabled`. No request that starts after the answer uses the key, in any worker."
+        "\n\nWith `percent` or `over` in stages: of the key's requests a share is refused with 409 "
+        "`key_disabled`, drawn anew for each request, so that a repetition may succeed; all items of a batch "
+        "share one draw. The share only grows; enable takes it back.",
         _CHANGE,
     ),
     "destroy_key": Words(

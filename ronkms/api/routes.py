@@ -15,6 +15,7 @@ from ronkms.api.schemas import (
     DataKey,
     DataKeyRequest,
     DestroyRequest,
+    DisableRequest,
     ImportParams,
     ImportParamsRequest,
     ImportRequest,
@@ -166,7 +167,7 @@ ROUTES: Final = (
         Operation.STATE,
         keys.disable,
         StateChange,
-        StateRequest,
+        DisableRequest,
         body_optional=True,
     ),
     Route(

@@ -13,6 +13,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from ronkms.domain.algorithm import Usage
 from ronkms.domain.key_policy import MAX_ROTATION_SECONDS, MAX_TIME, MIN_ROTATION_SECONDS, KeyPolicy
+from ronkms.domain.staged_disable import MAX_STAGE_SECONDS
 from ronkms.service.results import (
     DataKey,
     ImportParams,
@@ -37,6 +38,7 @@ __all__ = [
     "DataKey",
     "DataKeyRequest",
     "DestroyRequest",
+    "DisableRequest",
     "ImportParams",
     "ImportParamsRequest",
     "ImportRequest",
@@ -251,6 +253,18 @@ class StateRequest(Request, frozen=True, kw_only=True, gc=False):
     """The whole key, or one version of it. The body may be left out."""
 
     key_version: KeyVersionNumber | UnsetType = UNSET
+
+
+class DisableRequest(Request, frozen=True, kw_only=True, gc=False):
+    """The whole key, or one version of it. The body may be left out.
+
+    With `percent` the key is disabled in stages: it refuses so many of its requests, picked at random, and
+    goes on with the others. With `over` the share grows to `percent` (100 by default) within so many seconds.
+    At 100 the key becomes `disabled`. Not for a single version."""
+
+    key_version: KeyVersionNumber | UnsetType = UNSET
+    percent: Annotated[int, Meta(ge=1, le=100)] | UnsetType = UNSET
+    over: Annotated[int, Meta(ge=1, le=MAX_STAGE_SECONDS, description="Seconds.")] | UnsetType = UNSET
 
 
 class DestroyRequest(Request, frozen=True, kw_only=True, gc=False):

@@ -105,10 +105,17 @@ def enable(target: Target, key_id: str, key_version: int | None) -> None:
 @keys.command()
 @click.argument("key_id", type=key_id_type)
 @_version_option
+@click.option("--percent", type=click.IntRange(1, 100), help="In stages: refuse so many of its requests.")
+@click.option("--over", type=duration, help="The share grows within so long, to --percent or 100.")
 @pass_target
-def disable(target: Target, key_id: str, key_version: int | None) -> None:
-    """Disables a key or version: nothing works with it, in any worker, when this returns."""
-    _change(target, key_id, "disable", key_version)
+def disable(
+    target: Target, key_id: str, key_version: int | None, percent: int | None, over: int | None
+) -> None:
+    """Disables a key or version: nothing works with it, in any worker, when this returns.
+
+    With --percent or --over a key is disabled in stages, which enable takes back.
+    """
+    _change(target, key_id, "disable", key_version, percent=percent, over=over)
 
 
 @keys.command()

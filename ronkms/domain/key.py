@@ -16,6 +16,7 @@ import msgspec
 
 from ronkms.domain.algorithm import ALGORITHMS, Usage
 from ronkms.domain.key_policy import KeyPolicy, PolicyChange
+from ronkms.domain.staged_disable import StagedDisable
 from ronkms.errors import BadRequest, Conflict, KeyDisabled, NotFound
 
 KEY_ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
@@ -71,6 +72,8 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     versions: dict[int, KeyVersion]
     """Only ever grows; treat as read-only. Numbers run from 1 without a gap."""
     destroy_at: int | None = None
+    staged: StagedDisable | None = None
+    """Only while ``state`` is ENABLED."""
     damaged: str | None = None
     """Name of the record of the version that would sign, if it does not authenticate: the key then does
     nothing until the record is restored or the key is rotated."""
@@ -113,6 +116,28 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
         outside its window can be rotated."""
         if self.state is not KeyState.ENABLED:
             raise KeyDisabled(f"key {self.key_id} is {self.state}")
+
+    def require_not_staged(self, draw: float, now: float) -> None:
+        """Raises :class:`KeyDisabled` if the request is one of those that a key which is disabled in stages
+        refuses at ``now`` (Unix seconds). ``draw``: 0 to 100, the request's own."""
+        if self.staged is not None and draw < (share := self.staged.share(now)):
+            raise KeyDisabled(
+                f"key {self.key_id} is being disabled in stages: {share:.3g}% of its requests are refused now"
+                " and this was one; repeat it, and move to another key"
+            )
+
+    def next_stage(self, percent: int, over: int, now: int) -> StagedDisable:
+        """Refusing ``percent`` within ``over`` seconds from ``now`` on. Raises Conflict: the key is not
+        enabled, or refuses more already."""
+        if self.state is not KeyState.ENABLED:
+            raise Conflict(f"key {self.key_id} is {self.state}; only an enabled key is disabled in stages")
+        present = 0.0 if self.staged is None else self.staged.share(now)
+        if percent < present:
+            raise Conflict(
+                f"key {self.key_id} refuses {present:.3g}% of its requests already, and the share only grows;"
+                " enable takes it back"
+            )
+        return StagedDisable(percent=percent, since=now, over=over, start=round(present, 4) if over else 0.0)
 
     def require_in_window(self, now: float) -> None:
         """Raises :class:`KeyDisabled` if the policy excludes ``now`` (Unix seconds)."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from ronkms.domain.key import KeyState
+from ronkms.domain.key import Key, KeyState
 from ronkms.errors import Conflict
 
 TRANSITIONS: Final[Mapping[KeyState, frozenset[KeyState]]] = {
@@ -18,6 +18,11 @@ TRANSITIONS: Final[Mapping[KeyState, frozenset[KeyState]]] = {
     KeyState.DESTROY_SCHEDULED: frozenset({KeyState.DISABLED, KeyState.DESTROYED}),
     KeyState.DESTROYED: frozenset(),
 }
+
+
+def changes_key(key: Key, new: KeyState) -> bool:
+    """As :func:`check_transition` of the key itself; enabling one that is disabled in stages is a change."""
+    return check_transition(f"key {key.key_id}", key.state, new) or key.staged is not None
 
 
 def check_transition(name: str, old: KeyState, new: KeyState) -> bool:

@@ -74,6 +74,7 @@ COUNTERS: Final = (
     "service_crashed_total",
     "kms_keystore_damaged_records_total",
     "kms_rotation_failed_total",
+    "kms_staged_refusals_total",
 )
 COUNTER_INDEX: Final = {name: position for position, name in enumerate(COUNTERS)}
 

@@ -46,6 +46,7 @@ _COUNTERS: Final = {
     "kms_audit_summarized_total": ("reason", "Refusals of rejected_total that a summary record has counted."),
     "kms_keystore_damaged_records_total": ("", "Sealed records found damaged; each isolates its key."),
     "kms_rotation_failed_total": ("", "Rotations by policy that were due and failed or were skipped."),
+    "kms_staged_refusals_total": ("", "Requests refused by keys that are disabled in stages."),
     "service_crashed_total": ("", "ServiceCrashed events: worker or admin processes that died unexpectedly."),
 }
 

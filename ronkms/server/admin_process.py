@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 READINESS_SECONDS: Final = 0.1
 RECHECK_SECONDS: Final = 1.0
 DESTROY_SECONDS: Final = 5.0
+DISABLE_SECONDS: Final = 1.0
 ROTATE_SECONDS: Final = 5.0
 SUMMARY_SECONDS: Final = 10.0
 INTENTS_SECONDS: Final = 10.0
@@ -127,6 +128,7 @@ class AdminProcess:
             Chore("readiness", READINESS_SECONDS, readiness.evaluate),
             Chore("cache sweep", ttl_seconds / 4, application.arena.cache_sweep),
             Chore("destruction", DESTROY_SECONDS, application.destroy_due),
+            Chore("staged disabling", DISABLE_SECONDS, application.disable_due),
             Chore("audit summary", SUMMARY_SECONDS, self._summarize),
             Chore("audit recheck", RECHECK_SECONDS, application.audit_recheck().turn),
             Chore("rollout", ROLLOUT_SECONDS, application.prepare_hybrids),

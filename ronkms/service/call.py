@@ -29,6 +29,7 @@ class Call:
         "corr_id",
         "cost",
         "detail",
+        "draw",
         "input",
         "inquiry",
         "items",
@@ -69,6 +70,8 @@ class Call:
         self.phase = ""
         self.inquiry: Inquiry | None = None
         """The external policy's part in this call; None if there is none."""
+        self.draw = -1.0
+        """0 to 100, once a key that is disabled in stages was asked for: one for the whole request."""
         self.completion: Callable[[int], Any] | None = None
         """Makes the answer from the number of the audit record, for one that depends on it; may raise
         AuditUnavailable."""
@@ -76,7 +79,7 @@ class Call:
     def apart(self) -> Call:
         """The same request once more, for what must not be written into this."""
         other = Call(self.op, self.capability, self.corr_id, self.client_cert)
-        other.inquiry = self.inquiry
+        other.inquiry, other.draw = self.inquiry, self.draw
         return other
 
     def become_batch(self, items: int) -> None:

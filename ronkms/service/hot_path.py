@@ -182,8 +182,8 @@ class HotPath:
         if key is None:
             return None
         usable = key.state is KeyState.ENABLED and key.usage is Usage.SIGN and key.damaged is None
-        if key.policy.windowed:
-            # The engine knows no time: the general path decides on each request.
+        if key.policy.windowed or key.staged is not None:
+            # The engine knows no time and draws no lots: the general path decides on each request.
             return None
         return key if usable else None
 

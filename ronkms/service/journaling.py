@@ -63,6 +63,21 @@ class Journaling:
             },
         )
 
+    def stage_changed(self, key: Key, percent: int, over: int, corr_id: str) -> None:
+        """Publishes ``KeyStateChanged`` of a key that refuses ``percent`` within ``over`` seconds."""
+        self._bus.publish(
+            "KeyStateChanged",
+            {
+                "tenant": key.tenant,
+                "key_id": key.key_id,
+                "key_version": 0,
+                "state": key.state.value,
+                "refused_percent": percent,
+                "over_seconds": over,
+                "corr_id": corr_id,
+            },
+        )
+
     def state_changed(self, tenant: str, key_id: str, state: str, version: int | None, corr_id: str) -> None:
         """Publishes ``KeyStateChanged``; ``version`` None for the whole key."""
         self._bus.publish(

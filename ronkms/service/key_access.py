@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
+from random import SystemRandom
 from time import time
+from typing import Final
 
 from ronkms.backends.protocol import Backend, KeyHandle
 from ronkms.capability.protocol import CapabilityVerifier
 from ronkms.domain.algorithm import Usage
 from ronkms.domain.key import Key, KeyVersion, check_key_id, record_identity
-from ronkms.errors import BackendUnavailable, BadRequest, Conflict, NotFound
+from ronkms.errors import BackendUnavailable, BadRequest, Conflict, KeyDisabled, NotFound
 from ronkms.service.call import Call
 from ronkms.store.protocol import KeyStore
 
 ANY_KEY = "*"
 """The key id that an operation on no single stored key is authorized for."""
+
+_RANDOM: Final = SystemRandom()
+"""Of the operating system: no state that a fork could double."""
 
 identity_of = lru_cache(maxsize=8192)(record_identity)
 
@@ -25,11 +30,18 @@ class KeyAccess:
     also in how long a refusal takes."""
 
     def __init__(
-        self, *, store: KeyStore, backends: Mapping[str, Backend], capabilities: CapabilityVerifier
+        self,
+        *,
+        store: KeyStore,
+        backends: Mapping[str, Backend],
+        capabilities: CapabilityVerifier,
+        on_staged: Callable[[], object],
     ) -> None:
+        """``on_staged`` is called for each refusal by a key that is disabled in stages."""
         self._store = store
         self._backends = backends
         self._capabilities = capabilities
+        self._on_staged = on_staged
 
     def find(self, call: Call, key_id: str, message_digest: bytes = b"") -> Key:
         """The key, in any state, after the full decision on it.
@@ -55,7 +67,7 @@ class KeyAccess:
     def find_usable(self, call: Call, key_id: str, usage: Usage, message_digest: bytes = b"") -> Key:
         """As :meth:`find`, and of that usage, undamaged and inside its policy's window.
 
-        Raises also BadRequest, BackendUnavailable, KeyDisabled (the window)."""
+        Raises also BadRequest, BackendUnavailable, KeyDisabled (the window, or disabled in stages)."""
         key = self.find(call, key_id, message_digest)
         if key.usage is not usage:
             raise BadRequest(f"key {key_id} is for {key.usage}, not for {usage}", field="/key_id")
@@ -65,7 +77,20 @@ class KeyAccess:
             )
         if key.policy.windowed:
             key.require_in_window(time())
+        if key.staged is not None:
+            self._require_not_staged(call, key)
         return key
+
+    def _require_not_staged(self, call: Call, key: Key) -> None:
+        # One draw a request, also for a batch; another for its repetition, which may succeed.
+        if call.draw < 0:
+            call.draw = _RANDOM.random() * 100
+        try:
+            key.require_not_staged(call.draw, time())
+        except KeyDisabled:
+            self._on_staged()
+            call.detail = "staged_disable"
+            raise
 
     def require_any(self, call: Call, alg: str = "", message_digest: bytes = b"") -> None:
         """The decision for an operation on no single stored key. Raises Unauthenticated, Denied,

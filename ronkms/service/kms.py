@@ -16,6 +16,7 @@ from ronkms.capability.protocol import CapabilityVerifier
 from ronkms.domain.measure import COUNTER_INDEX
 from ronkms.policy.decision import Policy
 from ronkms.service.admission import Gate
+from ronkms.service.automatic_states import AutomaticStates
 from ronkms.service.automatic_versions import AutomaticVersions
 from ronkms.service.batches import Batches
 from ronkms.service.destroy_protection import DestroyProtection
@@ -31,6 +32,7 @@ from ronkms.service.plain_batches import PlainBatches
 from ronkms.service.reading import Reading
 from ronkms.service.rotation import Rotation
 from ronkms.service.sign import Signing
+from ronkms.service.staged_disabling import StagedDisabling
 from ronkms.service.verify import Verifying
 from ronkms.service.wrapping import Wrapping
 from ronkms.store.protocol import KeyStore
@@ -71,7 +73,12 @@ class KmsService:
             verify_only=verify_only,
             external=external,
         )
-        self.access = access = KeyAccess(store=store, backends=backends, capabilities=capabilities)
+        self.access = access = KeyAccess(
+            store=store,
+            backends=backends,
+            capabilities=capabilities,
+            on_staged=partial(arena.count, COUNTER_INDEX["kms_staged_refusals_total"]),
+        )
         self.receipts = receipts
         journaling = Journaling(audit=audit, bus=bus)
         versions = AutomaticVersions(store=store, access=access, audit=audit, journaling=journaling)
@@ -103,7 +110,9 @@ class KmsService:
             tickets=self._tickets,
             default_backend=default_backend,
         )
-        self._destruction = Destruction(store=store, audit=audit, journaling=journaling)
+        states = AutomaticStates(audit=audit, journaling=journaling)
+        self._destruction = Destruction(store=store, states=states)
+        self._staged_disabling = StagedDisabling(store=store, states=states)
         self._verify_only = verify_only
         self._rotation = Rotation(
             store=store,
@@ -122,6 +131,11 @@ class KmsService:
         params. Returns how many keys and versions were destroyed. Raises AuditUnavailable."""
         self._tickets.drop_expired(now)
         return self._destruction.destroy_due(now)
+
+    def disable_due(self, now: int) -> int:
+        """The chore of one process: disables the keys whose staged disabling ends by ``now`` (Unix seconds).
+        Returns how many. Raises AuditUnavailable."""
+        return self._staged_disabling.disable_due(now)
 
     def prepare_hybrids(self, limit: int) -> int:
         """The chore of one process: makes up to ``limit`` hybrid versions that the rollout waits for.

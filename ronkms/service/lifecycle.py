@@ -12,7 +12,7 @@ from msgspec import UNSET
 from ronkms.domain.algorithm import ALGORITHMS
 from ronkms.domain.key import DESTROY_WINDOW_SECONDS, Key, KeyState, Origin
 from ronkms.domain.key_policy import PolicyChange
-from ronkms.domain.lifecycle import check_transition
+from ronkms.domain.lifecycle import changes_key, check_transition
 from ronkms.errors import BadRequest, Conflict
 from ronkms.policy.decision import Decision, Policy
 from ronkms.policy.rollout import HYBRID_OF, lacks_hybrid, signing_version, signs_hybrid
@@ -23,7 +23,7 @@ from ronkms.service.hybrid_preparation import HybridPreparation
 from ronkms.service.journaling import Journaling
 from ronkms.service.key_access import KeyAccess
 from ronkms.service.key_policy import NewKey
-from ronkms.service.results import NewVersion, PolicyOf, StateChange
+from ronkms.service.results import NewVersion, PolicyOf, StateChange, staged_disabling
 from ronkms.store.protocol import KeyStore
 
 MIN_WINDOW_SECONDS: Final = 60
@@ -142,6 +142,20 @@ class Lifecycle:
         """From disabled."""
         return self._set_state(call, key_id, version, KeyState.ENABLED)
 
+    def disable_in_stages(self, call: Call, key_id: str, percent: int, over: int) -> StateChange:
+        """The key refuses ``percent`` (1 to 100) of its requests within ``over`` seconds from now; with 100
+        it becomes disabled then. The share only grows; enable takes it back.
+
+        Raises also Conflict: not enabled, or it refuses more already."""
+        key = self._access.find(call, key_id)
+        call.detail = f"staged_disable={percent}% over={over}"
+        key.next_stage(percent, over, int(time()))
+        key = self._journaling.commit(
+            call, partial(self._store.stage_disable, call.tenant, key_id, percent, over)
+        )
+        self._journaling.stage_changed(key, percent, over, call.corr_id)
+        return StateChange(key_id=key_id, state=key.state, staged_disabling=staged_disabling(key))
+
     def disable(self, call: Call, key_id: str, version: int | None) -> StateChange:
         """From enabled."""
         key = self._access.find(call, key_id)
@@ -216,7 +230,7 @@ class Lifecycle:
         key = self._access.find(call, key_id)
         call.key_version = version or 0
         call.detail = f"state={state} force" if forced else f"state={state}"
-        if check_transition(_name(key, version), _state(key, version), state):
+        if _changes(key, version, state):
             key = self._journaling.commit(
                 call,
                 partial(
@@ -260,6 +274,12 @@ def _checked_alg(key: Key, alg: str) -> str:
 
 def _state(key: Key, version: int | None) -> KeyState:
     return key.state if version is None else key.version(version).state
+
+
+def _changes(key: Key, version: int | None, state: KeyState) -> bool:
+    if version is None:
+        return changes_key(key, state)
+    return check_transition(_name(key, version), _state(key, version), state)
 
 
 def _name(key: Key, version: int | None) -> str:

@@ -16,7 +16,15 @@ from ronkms.domain.key_use import KeyUsage
 from ronkms.errors import BackendUnavailable, BadRequest, KeyDisabled
 from ronkms.service.call import Call
 from ronkms.service.key_access import KeyAccess
-from ronkms.service.results import Jwks, KeyDescription, KeyPage, KeySummary, LastUse, VersionDescription
+from ronkms.service.results import (
+    Jwks,
+    KeyDescription,
+    KeyPage,
+    KeySummary,
+    LastUse,
+    VersionDescription,
+    staged_disabling,
+)
 from ronkms.store.protocol import KeyStore
 from ronkms.usage.protocol import UsageReader
 
@@ -120,6 +128,7 @@ def _summary(key: Key) -> KeySummary:
         labels=dict(key.labels),
         policy=key.policy,
         destroy_at=UNSET if key.destroy_at is None else key.destroy_at,
+        staged_disabling=staged_disabling(key),
         damaged=UNSET if key.damaged is None else True,
     )
 

@@ -141,4 +141,5 @@ def _judge_state(key: Key, intent: Phase, rivals: Sequence[Phase], others: Seque
     ):
         return Verdict.UNKNOWN
     state = key.version(intent.key_version).state if intent.key_version else key.state
-    return Verdict.COMMITTED if state.value == wanted else Verdict.NOT_COMMITTED
+    in_force = state.value == wanted and not (key.staged and not intent.key_version)
+    return Verdict.COMMITTED if in_force else Verdict.NOT_COMMITTED

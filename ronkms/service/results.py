@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import time
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -9,7 +10,7 @@ from msgspec import UNSET, UnsetType
 
 from ronkms.audit.proof import InclusionProof
 from ronkms.domain.algorithm import Usage
-from ronkms.domain.key import KeyState, Origin
+from ronkms.domain.key import Key, KeyState, Origin
 from ronkms.domain.key_policy import KeyPolicy
 
 CacheUse = Literal["hit", "miss", "stale"]
@@ -118,6 +119,27 @@ class DryRun(Result, frozen=True, kw_only=True):
     uses: list[Use]
 
 
+class StagedDisabling(Result, frozen=True, kw_only=True, gc=False):
+    """Of a key that is disabled in stages: ``refused_percent`` of its requests now, ``target_percent`` at
+    ``target_at``."""
+
+    refused_percent: float
+    target_percent: int
+    target_at: int
+
+
+def staged_disabling(key: Key) -> StagedDisabling | UnsetType:
+    """Of ``key`` as it is now."""
+    staged = key.staged
+    if staged is None:
+        return UNSET
+    return StagedDisabling(
+        refused_percent=round(staged.share(time()), 2),
+        target_percent=staged.percent,
+        target_at=staged.since + staged.over,
+    )
+
+
 class StateChange(Result, frozen=True, kw_only=True):
     """State of the key, or of the version if ``key_version`` was given. With ``dry_run`` nothing changed."""
 
@@ -126,6 +148,7 @@ class StateChange(Result, frozen=True, kw_only=True):
     key_version: int | UnsetType = UNSET
     destroy_at: int | UnsetType = UNSET
     dry_run: DryRun | UnsetType = UNSET
+    staged_disabling: StagedDisabling | UnsetType = UNSET
 
 
 class PolicyOf(Result, frozen=True, kw_only=True, gc=False):
@@ -170,6 +193,7 @@ class KeySummary(Result, frozen=True, kw_only=True):
     labels: dict[str, str]
     policy: KeyPolicy
     destroy_at: int | UnsetType = UNSET
+    staged_disabling: StagedDisabling | UnsetType = UNSET
     damaged: bool | UnsetType = UNSET
 
 

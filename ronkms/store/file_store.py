@@ -12,9 +12,9 @@ from typing import Final
 import structlog
 
 from ronkms.domain.algorithm import algorithm
-from ronkms.domain.key import Key, KeyState, KeyVersion, Origin, check_key_id, record_identity
+from ronkms.domain.key import Key, KeyState, Origin, check_key_id, record_identity
 from ronkms.domain.key_policy import KeyPolicy, PolicyChange
-from ronkms.domain.lifecycle import check_transition
+from ronkms.domain.lifecycle import changes_key, check_transition
 from ronkms.errors import BackendUnavailable, BadRequest, Conflict, IntegrityError, KeyDisabled, StartError
 from ronkms.journal import ChangeSignal, SealedJournal
 from ronkms.journal.durable_file import make_directory
@@ -25,6 +25,7 @@ from ronkms.store.journal_entry import (
     Destroy,
     Entry,
     SetPolicy,
+    SetStage,
     SetState,
     VersionFields,
     encode_entry,
@@ -152,6 +153,10 @@ class FileStore:
         """Keys whose rotation period has passed at ``now``, by tenant and key id."""
         return self._keyring.due_for_rotation(now)
 
+    def due_for_disabling(self, now: int) -> list[Key]:
+        """Keys that are disabled in stages and refuse everything at ``now``, by tenant and key id."""
+        return self._keyring.due_for_disabling(now)
+
     def damaged(self) -> list[str]:
         """Names of records found damaged by this process: tenant/key_id/version (file)."""
         return self._keyring.damaged()
@@ -238,20 +243,32 @@ class FileStore:
         *,
         version: int | None = None,
         destroy_at: int | None = None,
+        condition: Condition = _always,
     ) -> Key:
         """Sets the state of the key or of one version. Unchanged if it holds already.
 
-        Raises NotFound, Conflict, BadRequest (``destroy_at`` missing or surplus), BackendUnavailable."""
+        Raises NotFound, Conflict, BadRequest (``destroy_at`` missing or surplus), BackendUnavailable, and
+        what ``condition`` raises."""
         if (destroy_at is not None) != (state is KeyState.DESTROY_SCHEDULED):
             raise BadRequest("destroy_at goes with destroy_scheduled, and with it alone")
         if state is KeyState.DESTROYED:
             raise Conflict("a key becomes destroyed by destroy, after its window")
         with _disk(), self._exclusive():
+            condition(self._keyring.get(tenant, key_id))
             if self._transition(tenant, key_id, version, state):
                 entry = SetState(
                     tenant=tenant, key_id=key_id, number=version, state=state, destroy_at=destroy_at
                 )
                 self._journal.append(encode_entry(entry))
+            return self._keyring.get(tenant, key_id)
+
+    def stage_disable(self, tenant: str, key_id: str, percent: int, over: int) -> Key:
+        """Lets an enabled key refuse ``percent`` of its requests within ``over`` seconds from now.
+
+        Raises NotFound, Conflict (``Key.next_stage``), BackendUnavailable."""
+        with _disk(), self._exclusive():
+            staged = self._keyring.get(tenant, key_id).next_stage(percent, over, self._now())
+            self._journal.append(encode_entry(SetStage(tenant=tenant, key_id=key_id, staged=staged)))
             return self._keyring.get(tenant, key_id)
 
     def set_policy(self, tenant: str, key_id: str, change: PolicyChange) -> Key:
@@ -367,9 +384,9 @@ class FileStore:
 
     def _transition(self, tenant: str, key_id: str, number: int | None, state: KeyState) -> bool:
         key = self._keyring.get(tenant, key_id)
-        owner: Key | KeyVersion = key if number is None else key.version(number)
-        name = f"key {key_id}" if number is None else f"key {key_id} version {number}"
-        return check_transition(name, owner.state, state)
+        if number is None:
+            return changes_key(key, state)
+        return check_transition(f"key {key_id} version {number}", key.version(number).state, state)
 
     def _report_damaged(self, key: Key, number: int, fault: str) -> str:
         name = record_name(self._files, key, number)

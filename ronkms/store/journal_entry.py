@@ -9,6 +9,7 @@ import msgspec
 from ronkms.domain.algorithm import Usage
 from ronkms.domain.key import Key, KeyState, KeyVersion, Origin
 from ronkms.domain.key_policy import KeyPolicy
+from ronkms.domain.staged_disable import StagedDisable
 
 
 class VersionFields(
@@ -47,6 +48,7 @@ class Create(
     version: VersionFields
     state: KeyState = KeyState.ENABLED
     destroy_at: int | None = None
+    staged: StagedDisable | None = None
 
 
 class AddVersion(
@@ -77,6 +79,16 @@ class SetState(
     destroy_at: int | None = None
 
 
+class SetStage(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="op", tag="stage"
+):
+    """From now on the key refuses a share of its requests, until the next ``state`` of the key."""
+
+    tenant: str
+    key_id: str
+    staged: StagedDisable
+
+
 class SetPolicy(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="op", tag="policy"
 ):
@@ -103,7 +115,7 @@ class Destroy(
     number: int | None = None
 
 
-Entry = Create | AddVersion | SetState | SetPolicy | Destroy
+Entry = Create | AddVersion | SetState | SetStage | SetPolicy | Destroy
 
 _decoder: msgspec.json.Decoder[Entry] = msgspec.json.Decoder(Entry)
 _encoder = msgspec.json.Encoder()
@@ -146,6 +158,7 @@ def entries_of(key: Key) -> list[Entry]:
         version=version_fields(key.versions[1]),
         state=key.state,
         destroy_at=key.destroy_at,
+        staged=key.staged,
     )
     return [
         first,

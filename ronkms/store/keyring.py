@@ -23,6 +23,7 @@ from ronkms.store.journal_entry import (
     Create,
     Destroy,
     SetPolicy,
+    SetStage,
     SetState,
     VersionFields,
     decode_entry,
@@ -46,6 +47,8 @@ class Keyring:
         self._scheduled: dict[tuple[str, str, int | None], int] = {}
         self._rotating: set[tuple[str, str]] = set()
         """Keys with a rotation period."""
+        self._staged: set[tuple[str, str]] = set()
+        """Keys that are disabled in stages."""
         self._damaged: dict[tuple[str, str], dict[int, str]] = {}
 
     # --- reading
@@ -90,6 +93,11 @@ class Keyring:
         keys = (self.get(*name) for name in sorted(self._rotating.copy()))
         return [key for key in keys if key.rotation_due(now)]
 
+    def due_for_disabling(self, now: int) -> list[Key]:
+        """Keys that are disabled in stages and refuse everything at ``now``, by tenant and key id."""
+        keys = (self.get(*name) for name in sorted(self._staged.copy()))
+        return [key for key in keys if key.staged is not None and key.staged.complete(now)]
+
     def damaged(self) -> list[str]:
         """Names of damaged records."""
         return [name for names in list(self._damaged.values()) for name in list(names.values())]
@@ -115,6 +123,9 @@ class Keyring:
                 self._add_version(seq, key, change.version)
             elif isinstance(change, SetPolicy):
                 self._change_policy(seq, key, change)
+            elif isinstance(change, SetStage):
+                self._put(replace(key, staged=change.staged, epoch=seq))
+                self._staged.add((key.tenant, key.key_id))
             elif change.number is None:
                 self._change_key(seq, key, change)
             else:
@@ -151,7 +162,10 @@ class Keyring:
             policy=entry.policy,
             versions={1: version},
             destroy_at=entry.destroy_at,
+            staged=entry.staged,
         )
+        if entry.staged is not None:
+            self._staged.add((tenant, key_id))
         keys[key_id] = key
         self._note_rotation(key)
         if tenant in self._sorted_ids:
@@ -173,7 +187,8 @@ class Keyring:
             for version in list(key.versions.values()):
                 self._end_version(key, version)
         self._schedule(key.tenant, key.key_id, None, destroy_at)
-        self._put(replace(key, state=state, destroy_at=destroy_at, epoch=seq))
+        self._put(replace(key, state=state, destroy_at=destroy_at, staged=None, epoch=seq))
+        self._staged.discard((key.tenant, key.key_id))
         if state is not KeyState.ENABLED:
             for version in key.versions.values():
                 self._retire(key, version)

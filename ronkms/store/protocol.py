@@ -80,11 +80,18 @@ class KeyStore(Protocol):
         *,
         version: int | None = None,
         destroy_at: int | None = None,
+        condition: Condition = ...,
     ) -> Key:
-        """Sets the state of the key or of one version; ``destroy_at`` with DESTROY_SCHEDULED only.
+        """Sets the state of the key or of one version; ``destroy_at`` with DESTROY_SCHEDULED only. The
+        key's own ends its staged disabling.
 
-        The transition was checked by ``domain.lifecycle``, and is checked again under the lock.
-        Raises NotFound, Conflict."""
+        The transition was checked by ``domain.lifecycle``, and is checked again under the lock, after
+        ``condition``. Raises NotFound, Conflict, and what ``condition`` raises."""
+
+    def stage_disable(self, tenant: str, key_id: str, percent: int, over: int) -> Key:
+        """Lets an enabled key refuse ``percent`` (1 to 100) of its requests within ``over`` seconds from now.
+
+        Raises NotFound, Conflict (``Key.next_stage``, decided under the lock)."""
 
     def set_policy(self, tenant: str, key_id: str, change: PolicyChange) -> Key:
         """Changes the key's policy, merged and checked under the lock. Unchanged if it holds already.
@@ -104,6 +111,9 @@ class KeyStore(Protocol):
 
     def due_for_rotation(self, now: int) -> list[Key]:
         """Keys whose rotation period has passed at ``now`` (Unix seconds), by tenant and key id."""
+
+    def due_for_disabling(self, now: int) -> list[Key]:
+        """Keys that are disabled in stages and refuse everything at ``now``, by tenant and key id."""
 
     def damaged(self) -> list[str]:
         """Names of records found damaged, for readiness detail, logs and the metric."""

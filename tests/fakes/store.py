@@ -11,7 +11,7 @@ import msgspec
 from ronkms.domain.algorithm import algorithm
 from ronkms.domain.key import Key, KeyState, KeyVersion, Origin, record_identity
 from ronkms.domain.key_policy import KeyPolicy, PolicyChange
-from ronkms.domain.lifecycle import check_transition
+from ronkms.domain.lifecycle import changes_key, check_transition
 from ronkms.errors import Conflict, KeyDisabled, NotFound
 from ronkms.store.protocol import Condition, Seal
 
@@ -123,16 +123,28 @@ class FakeStore:
         *,
         version: int | None = None,
         destroy_at: int | None = None,
+        condition: Condition = lambda _: None,
     ) -> Key:
         key = self.get(tenant, key_id)
+        condition(key)
         epoch = key.epoch + 1
         if version is None:
-            check_transition(f"key {key_id}", key.state, state)
-            return self._put(msgspec.structs.replace(key, state=state, destroy_at=destroy_at, epoch=epoch))
+            changes_key(key, state)
+            return self._put(
+                msgspec.structs.replace(key, state=state, destroy_at=destroy_at, staged=None, epoch=epoch)
+            )
         old = key.version(version)
         check_transition(f"version {version}", old.state, state)
         key.versions[version] = msgspec.structs.replace(old, state=state, destroy_at=destroy_at)
         return self._put(msgspec.structs.replace(key, epoch=epoch))
+
+    def stage_disable(self, tenant: str, key_id: str, percent: int, over: int) -> Key:
+        key = self.get(tenant, key_id)
+        staged = key.next_stage(percent, over, int(time.time()))
+        return self._put(msgspec.structs.replace(key, staged=staged, epoch=key.epoch + 1))
+
+    def due_for_disabling(self, now: int) -> list[Key]:
+        return [key for _, key in sorted(self.keys.items()) if key.staged and key.staged.complete(now)]
 
     def set_policy(self, tenant: str, key_id: str, change: PolicyChange) -> Key:
         key = self.get(tenant, key_id)

@@ -42,6 +42,8 @@ class ModelKey:
     state: KeyState = KeyState.ENABLED
     versions: list[KeyState] = field(default_factory=lambda: [KeyState.ENABLED])
     epoch: int = 0
+    percent: int = 0
+    """What it refuses, disabled in stages."""
     policy: KeyPolicy = field(default_factory=KeyPolicy)
 
 
@@ -101,12 +103,16 @@ class Histories(RuleBasedStateMachine):
         def change() -> None:
             self.opened.store.set_state(*name, new, version=number, destroy_at=destroy_at)
 
-        if new is old:
+        if new is old and number is None and key.percent:
+            change()
+            key.percent = 0
+            self._grew(name)
+        elif new is old:
             change()
         elif new in TRANSITIONS[old]:
             change()
             if number is None:
-                key.state = new
+                key.state, key.percent = new, 0
             else:
                 key.versions[number - 1] = new
             self._grew(name)
@@ -126,12 +132,23 @@ class Histories(RuleBasedStateMachine):
             return
         self.opened.store.destroy(*name, version=number)
         if number is None:
-            key.state = KeyState.DESTROYED
+            key.state, key.percent = KeyState.DESTROYED, 0
             key.versions = [KeyState.DESTROYED] * len(key.versions)
         else:
             key.versions[number - 1] = KeyState.DESTROYED
         if old is not KeyState.DESTROYED:
             self._grew(name)
+
+    @rule(name=names, percent=st.integers(1, 3))
+    def stage_disable(self, name: tuple[str, str], percent: int) -> None:
+        key = self.model[name]
+        if key.state is not KeyState.ENABLED or percent < key.percent:
+            with pytest.raises(Conflict):
+                self.opened.store.stage_disable(*name, percent, 0)
+            return
+        self.opened.store.stage_disable(*name, percent, 0)
+        key.percent = percent
+        self._grew(name)
 
     @rule(name=names, change=POLICY_CHANGES)
     def set_policy(self, name: tuple[str, str], change: PolicyChange) -> None:
@@ -175,6 +192,7 @@ class Histories(RuleBasedStateMachine):
             found = store.get(*name)
             assert found.state is key.state
             assert found.policy == key.policy
+            assert (0 if found.staged is None else found.staged.percent) == key.percent
             assert [version.state for version in found.versions.values()] == key.versions
             assert list(found.versions) == list(range(1, len(key.versions) + 1))
             assert found.epoch == key.epoch

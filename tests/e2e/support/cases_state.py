@@ -39,6 +39,7 @@ STATES = [
     _disabled("rotate a disabled key", "/v1/kms/keys/rotate", {"key_id": "off"}),
     _disabled("rotate a key to be destroyed", "/v1/kms/rotate", {"key_id": "doomed"}),
     _conflict("enable a key to be destroyed", "/v1/kms/keys/doomed/enable", b""),
+    _conflict("disable a disabled key in stages", "/v1/kms/keys/off/disable", {"percent": 10}),
     _conflict("restore an enabled key", "/v1/kms/keys/ed/restore", b""),
     _conflict("create twice", KEYS, {"alg": "Ed25519", "usage": "sign", "key_id": "ed"}),
     _conflict("create with another algorithm", KEYS, {"alg": "ES256", "usage": "sign", "key_id": "ed"}),
