@@ -158,6 +158,7 @@ class Application:
             default_backend=settings.backend,
             import_directory=directory / "keystore" / "import",
             verify_only=settings.verify_only,
+            bind_required=settings.cap_bind_required,
             external=self.external_policy,
         )
         self._intents = IntentLedger(directory / "audit")

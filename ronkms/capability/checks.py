@@ -111,6 +111,15 @@ def names_fact(alternatives: Alternatives, fact: int) -> bool:
     return any(fact_of(query) == FACTS[fact] for query in alternatives)
 
 
+def binds(printed: str, fact: int) -> bool:
+    """Whether a printed check can hold only if that fact is one of the texts which it names."""
+    compiled = compile_checks([printed])
+    return compiled is not None and any(
+        all(query[0] == "member" and query[1] == fact for query in alternatives)
+        for alternatives in compiled.checks
+    )
+
+
 def fact_of(query: Query) -> str:
     """Name of the fact that a query looks at."""
     match query:

@@ -14,6 +14,7 @@ import msgspec
 from ronkms.capability.access import Access
 from ronkms.capability.checks import compile_checks
 from ronkms.capability.inspection import inspect_token
+from ronkms.capability.protocol import UNBOUND
 from ronkms.capability.token import VerifiedToken
 from ronkms.capability.verifier import BiscuitVerifier
 from ronkms.domain.operation import Operation
@@ -34,6 +35,8 @@ class Asked(NamedTuple):
     algs: Sequence[str]
     message_digest: bytes
     client_cert: str
+    bind_required: bool = False
+    """Whether the server refuses tokens that are not bound."""
 
 
 class FailedCheck(msgspec.Struct, frozen=True):
@@ -85,6 +88,8 @@ def explain(verifier: BiscuitVerifier, token: str, asked: Callable[[VerifiedToke
 
 
 def _decide(held: VerifiedToken, request: Asked) -> None:
+    if request.bind_required and not held.bound:
+        raise Denied(reason=UNBOUND)
     held.require_operation(request.op)
     for alg in request.algs or ("",):
         held.require(

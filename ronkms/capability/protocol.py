@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from ronkms.domain.operation import Operation
+
+UNBOUND: Final = "not bound to a client certificate, as cap_bind_required demands"
+"""Why a token is refused that none of its checks refuses."""
 
 
 class Capability(Protocol):
@@ -16,6 +19,10 @@ class Capability(Protocol):
     @property
     def token_id(self) -> str:
         """Hex of the first 16 bytes of the authority block's revocation id: who, in the audit log."""
+
+    @property
+    def bound(self) -> bool:
+        """Whether it is good over connections with certain client certificates alone."""
 
     @property
     def binds_message(self) -> bool:

@@ -15,11 +15,12 @@ from typing import Final, NamedTuple
 from biscuit_auth import AuthorizationError, Biscuit, DataLogError
 
 from ronkms.capability import pattern
-from ronkms.capability.access import ALG, DIGEST, Access
+from ronkms.capability.access import ALG, CLIENT_CERT, DIGEST, Access
 from ronkms.capability.checks import (
     Alternatives,
     CompiledChecks,
     Predicate,
+    binds,
     compile_checks,
     fact_of,
     names_fact,
@@ -70,6 +71,7 @@ class VerifiedToken:
         "_after_lookup",
         "_before_lookup",
         "_biscuit",
+        "_bound",
         "_checked_revision",
         "_compiled",
         "_deadline",
@@ -105,6 +107,11 @@ class VerifiedToken:
         self._own_deadline = deadline
         self._deadline = _sooner(deadline, root)
         self._delegations = shape.blocks - 1
+        self._bound = any(
+            binds(line.removesuffix(";"), CLIENT_CERT)
+            for source in printed[: shape.plain_blocks]
+            for line in source.splitlines()
+        )
         self._biscuit = biscuit if self._compiled is None else None
         self._ids = tuple(revocation_id(signature) for signature in biscuit.revocation_ids)
         self._token_id = self._ids[0]
@@ -135,6 +142,12 @@ class VerifiedToken:
     def binds_message(self) -> bool:
         """See ``capability.protocol.Capability``. True for any check beyond the closed set."""
         return self._compiled is None or any(names_fact(check, DIGEST) for check in self._compiled.checks)
+
+    @property
+    def bound(self) -> bool:
+        """See ``capability.protocol.Capability``. What is seen is a check of the closed set in a block of the
+        plain form, with none of another form before it."""
+        return self._bound
 
     @property
     def deadline(self) -> int:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import takewhile
 from typing import Final, NamedTuple
 
 from ronkms.capability.access import Access
@@ -43,8 +44,14 @@ class TokenShape(NamedTuple):
     """What the bytes of a token promise."""
 
     blocks: int
-    plain: bool
-    """Every symbol is of a safe alphabet, and the blocks after the first hold checks alone."""
+    plain_blocks: int
+    """How many blocks, from the authority block on, have symbols of a safe alphabet alone, and checks alone
+    after the first."""
+
+    @property
+    def plain(self) -> bool:
+        """Whether all are."""
+        return self.plain_blocks == self.blocks
 
 
 class _Biscuit:
@@ -106,8 +113,8 @@ def token_shape(token: bytes) -> TokenShape:
     facts = _REQUEST_FACTS + sum(shape.facts for shape in shapes)
     if sum(facts**join for shape in shapes for join in shape.joins) > MAX_JOIN_WORK:
         raise MalformedTokenError("checks that are too expensive")
-    plain = all(shape.safe_symbols for shape in shapes) and not any(shape.facts for shape in shapes[1:])
-    return TokenShape(len(shapes), plain)
+    plain = (shape.safe_symbols and (number == 0 or not shape.facts) for number, shape in enumerate(shapes))
+    return TokenShape(len(shapes), sum(takewhile(bool, plain)))
 
 
 def _payload(signed_block: bytes) -> bytes:

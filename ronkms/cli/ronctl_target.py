@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import ssl
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ URL_VARIABLE: Final = "RON_URL"
 TOKEN_FILE_VARIABLE: Final = "RON_TOKEN_FILE"  # noqa: S105  # the name of a variable
 SHORT_TTL_SECONDS: Final = 60
 
+_PEM_BEGIN: Final = "-----BEGIN CERTIFICATE-----"
+_PEM_END: Final = "-----END CERTIFICATE-----"
 _ANY_HOSTS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # what servers bind, as clients reach it
 
 
@@ -71,9 +74,24 @@ class Target:
         if token_file:
             token = read_text(Path(token_file))
         else:
-            arguments = MintArguments(self.tenant, operations, SHORT_TTL_SECONDS, [key])
+            arguments = MintArguments(
+                self.tenant, operations, SHORT_TTL_SECONDS, [key], self._client_fingerprints()
+            )
             token = ask(self.data_directory, "cap.mint", MintedToken, arguments).token
         return HttpClient(self._api_url(), token, tls=self._tls())
+
+    def _client_fingerprints(self) -> list[str]:
+        """What a token that is minted for this call is bound to."""
+        if not self.client_cert:
+            return []
+        text = read_text(Path(self.client_cert))
+        try:
+            # The first of a chain is the client's own.
+            first = text[text.index(_PEM_BEGIN) : text.index(_PEM_END) + len(_PEM_END)]
+            certificate = ssl.PEM_cert_to_DER_cert(first)
+        except ValueError:
+            raise BadRequest(f"--client-cert: {self.client_cert} holds no certificate in PEM") from None
+        return [hashlib.sha256(certificate).hexdigest()]
 
     def _api_url(self) -> str:
         named = self.url or os.environ.get(URL_VARIABLE)

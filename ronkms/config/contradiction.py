@@ -55,6 +55,8 @@ def _check_tls(settings: Settings) -> None:
         raise ConfigError("tls_cert, tls_key: both or none must be set")
     if settings.tls_client_ca and not settings.tls_cert:
         raise ConfigError("tls_client_ca: needs tls_cert and tls_key")
+    if settings.cap_bind_required and not settings.tls_client_ca:
+        raise ConfigError("cap_bind_required: needs tls_client_ca, or no token could ever be good")
     if not settings.api.loopback and not settings.tls and not settings.allow_plaintext:
         raise ConfigError(
             "api_addr: an address that is not loopback needs tls_cert and tls_key, or allow_plaintext = true"

@@ -55,6 +55,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             extra={"form": "path"},
         ),
     ] = ""
+    cap_bind_required: Annotated[
+        bool,
+        Meta(
+            description="Refuse capabilities that are bound to no client certificate. Needs `tls_client_ca`."
+        ),
+    ] = False
     allow_plaintext: Annotated[
         bool, Meta(description="Serve an address that is not loopback without TLS (behind a TLS proxy).")
     ] = False

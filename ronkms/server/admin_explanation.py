@@ -10,6 +10,7 @@ from ronkms.capability.explanation import Asked, Explanation, explain
 from ronkms.capability.pattern import ANY
 from ronkms.capability.token import VerifiedToken
 from ronkms.capability.verifier import BiscuitVerifier
+from ronkms.config.settings import Settings
 from ronkms.domain.algorithm import Usage, algorithm
 from ronkms.domain.key import Key, check_key_id
 from ronkms.domain.operation import Operation
@@ -23,6 +24,8 @@ from ronkms.store.protocol import KeyStore
 class ExplanationContext(Protocol):
     """What the operation needs of ``ronkms.app.Application``."""
 
+    @property
+    def settings(self) -> Settings: ...
     @property
     def capabilities(self) -> BiscuitVerifier: ...
     @property
@@ -54,6 +57,7 @@ class ExplainOperation:
                 algs=[arguments.alg] if arguments.alg else self._algs(held.tenant, arguments),
                 message_digest=digest,
                 client_cert=arguments.client_cert,
+                bind_required=self._context.settings.cap_bind_required,
             )
 
         return explain(self._context.capabilities.as_of(FixedClock(at)), arguments.token, asked)

@@ -15,7 +15,7 @@ from ronkms_native import Arena
 
 from ronkms.audit.digest_keys import NO_DIGEST
 from ronkms.audit.protocol import AuditTrail
-from ronkms.capability.protocol import CapabilityVerifier
+from ronkms.capability.protocol import UNBOUND, CapabilityVerifier
 from ronkms.domain.measure import ALG_INDEX, NO_ALG, OP_INDEX, OUTCOME_INDEX, VERIFY_MISS
 from ronkms.domain.operation import ADMISSION_SIGN, ADMISSION_VERIFY, Operation, Outcome
 from ronkms.errors import (
@@ -71,12 +71,14 @@ class Gate:
         capabilities: CapabilityVerifier,
         audit: AuditTrail,
         verify_only: bool,
+        bind_required: bool = False,
         external: ExternalPolicy | None = None,
     ) -> None:
         self._arena = arena
         self._capabilities = capabilities
         self._audit = audit
         self._verify_only = verify_only
+        self._bind_required = bind_required
         self._external = external
 
     def perform(
@@ -99,6 +101,7 @@ class Gate:
         if self._external is not None:
             call.inquiry = self._external.inquiry(call, argument.action, argument.source)
         try:
+            self._require_binding(call)
             call.capability.require_operation(op)
             self._admit(call)
             answer = work(call, argument)
@@ -141,6 +144,10 @@ class Gate:
         self._arena.observe(OP_INDEX[call.op], alg, outcome, call.tenant_bytes, nanoseconds)
         if call.missed:
             self._arena.observe(VERIFY_MISS, alg, outcome, call.tenant_bytes, nanoseconds)
+
+    def _require_binding(self, call: Call) -> None:
+        if self._bind_required and not call.capability.bound:
+            raise Denied(reason=UNBOUND)
 
     def _admit(self, call: Call) -> None:
         if self._verify_only and call.op not in _PUBLIC:

@@ -61,16 +61,18 @@ class KmsService:
         default_backend: str,
         import_directory: Path,
         verify_only: bool = False,
+        bind_required: bool = False,
         external: ExternalPolicy | None = None,
     ) -> None:
         """``default_backend``: of new keys. ``recent_use_days``: a key used within them is destroyed only
         with force. ``import_directory``: for one-time import keys, made when needed, on the disk of the key
-        store."""
+        store. ``bind_required``: capabilities must be bound to client certificates."""
         self.gate = Gate(
             arena=arena,
             capabilities=capabilities,
             audit=audit,
             verify_only=verify_only,
+            bind_required=bind_required,
             external=external,
         )
         self.access = access = KeyAccess(

@@ -17,6 +17,7 @@ class FakeCapability:
         self.tenant = tenant
         self.token_id = f"token-of-{tenant}"
         self.binds_message = verifier.binds_message
+        self.bound = False
         self._verifier = verifier
         self._ops = ops
         self._pattern = pattern

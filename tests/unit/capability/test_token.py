@@ -801,3 +801,29 @@ def test_minting_needs_an_end_in_reach(issuer: Issuer) -> None:
     ):
         with pytest.raises(BadRequest):
             mint("acme", rights, ttl, narrowing)
+
+
+@pytest.mark.parametrize(
+    ("source", "bound"),
+    [
+        (f'check if client_cert("{CERT}")', True),
+        (f'check if client_cert($c), ["{CERT}"].contains($c)', True),
+        (f'check if client_cert("{CERT}") or client_cert("{OTHER_CERT}")', True),
+        (f'check if operation("sign"); check if client_cert("{CERT}")', True),
+        (f'check if client_cert("{CERT}") or operation("sign")', False),
+        ('check if client_cert($c), $c.starts_with("")', False),
+        (f'check if client_cert($c), $c != "{CERT}"', False),
+        (f'client_cert("{CERT}"); check if client_cert("{CERT}")', False),
+        (f'note("x"); check if client_cert("{CERT}")', False),
+        ('check if key("k")', False),
+    ],
+)
+def test_what_binds_a_token(issuer: Issuer, source: str, bound: bool) -> None:
+    free = orders_token(issuer)
+    assert issuer.verifier.authenticate(append(issuer, free, source)).bound is bound
+    minted = issuer.mint.mint("acme", [(SIGN, "*")], 60, Attenuation(client_certs=(CERT,))).token
+    held = issuer.verifier.authenticate(append(issuer, minted, source))
+    assert held.bound, "no later block takes it away"
+    if not held.compiled:
+        with pytest.raises(Denied):
+            held.require(SIGN, key_id="k", client_cert=OTHER_CERT)

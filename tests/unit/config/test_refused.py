@@ -68,6 +68,11 @@ ENVIRONMENTS: list[tuple[dict[str, str], str]] = [
     ({"KMS_TLS_CERT": "/c"}, "tls_cert, tls_key: both or none"),
     ({"KMS_TLS_KEY": "/c"}, "tls_cert, tls_key: both or none"),
     ({"KMS_TLS_CLIENT_CA": "/c"}, "tls_client_ca: needs tls_cert and tls_key"),
+    ({"KMS_CAP_BIND_REQUIRED": "true"}, "cap_bind_required: needs tls_client_ca"),
+    (
+        {"KMS_CAP_BIND_REQUIRED": "true", "KMS_TLS_CERT": "/c", "KMS_TLS_KEY": "/k"},
+        "cap_bind_required: needs tls_client_ca",
+    ),
     ({"KMS_POLICY_FAIL_OPEN": "sign"}, "policy_fail_open: needs policy_url"),
     ({"KMS_POLICY_TOKEN_FILE": "/t"}, "policy_token_file: needs policy_url"),
     ({"KMS_POLICY_FAIL_OPEN": "sign,everything"}, "KMS_POLICY_FAIL_OPEN must be a list of sign, verify,"),
