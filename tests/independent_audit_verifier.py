@@ -1,4 +1,4 @@
-"""A verifier of audit logs written from docs/formats/audit.md and docs/formats/checkpoint.md alone.
+"""A verifier of audit logs written from audit.md, audit-digest.md and checkpoint.md in docs/formats alone.
 
 It shares no code with the server: the standard library and ``cryptography``. Usage:
 
@@ -37,6 +37,7 @@ def records(directory: Path) -> list[bytes]:
         if found := re.fullmatch(r"audit-(\d{8,})\.jsonl", path.name):
             numbers[int(found[1])] = path
     lines: list[bytes] = []
+    epochs: dict[int, str] = {}
     previous = "0" * 64
     for number in range(1, len(numbers) + 1):
         if number not in numbers:
@@ -54,6 +55,12 @@ def records(directory: Path) -> list[bytes]:
                 raise Fault(f"{where}: not JSON") from None
             if not isinstance(record, dict) or not isinstance(record.get("v"), int):
                 raise Fault(f"{where}: no record")
+            epoch, check = record.get("dk"), record.get("check")
+            if record.get("op") == "digest_key":
+                if epoch > max(epochs, default=0) + 1 or epochs.setdefault(epoch, check) != check:
+                    raise Fault(f"{where}: digest key {epoch} was announced out of turn, or is another")
+            elif epoch is not None and epoch not in epochs:
+                raise Fault(f"{where}: digest key {epoch} was not announced")
             lines.append(line)
             previous = sha256(b"\x00" + line).hex()
     return lines
