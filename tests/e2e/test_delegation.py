@@ -13,7 +13,9 @@ import httpx
 import pytest
 from biscuit_auth import BlockBuilder
 
+from ronkms import client
 from ronkms.capability.attenuate import read_token
+from ronkms.errors import BadRequest
 from tests.e2e.support.api_client import ApiClient
 from tests.e2e.support.audit_records import read_records
 from tests.server_process import ServerProcess
@@ -74,6 +76,18 @@ def test_a_chain_ends_where_the_mint_said(server: ServerProcess) -> None:
             record for record in read_records(server.data_dir) if record["corr_id"] == problem["corr_id"]
         ]
         assert [record["detail"] for record in records] == [cause]
+
+
+def test_python_narrows_as_ronctl_does(server: ServerProcess) -> None:
+    token = client.attenuate(
+        mint(server), operations=["sign"], keys=["delegated-*eu"], messages=[MESSAGE], max_delegations=0
+    )
+    for _ in range(3):
+        assert sign(server, token)[0] == 200
+        assert sign(server, token, key_id="delegated-us")[0] == 403
+        assert sign(server, token, message="AAAA")[0] == 403
+    with pytest.raises(BadRequest):
+        client.attenuate(token, operations=["sign"])
 
 
 def test_zero_forbids_and_a_holder_may_forbid(server: ServerProcess) -> None:
