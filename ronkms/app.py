@@ -6,6 +6,7 @@ between processes is reopened by :meth:`Application.after_fork`.
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
@@ -30,6 +31,9 @@ from ronkms.audit.log_keys import LogSigner, ensure_log_keys
 from ronkms.audit.note import NoteKey
 from ronkms.audit.receipt import CheckpointReceipts
 from ronkms.audit.recheck import LogRecheck
+from ronkms.audit.sinks.board import SinkBoard, missing_sinks
+from ronkms.audit.sinks.composition import make_deliveries, prepare_positions
+from ronkms.audit.sinks.feeder import SinkFeeder
 from ronkms.audit.summary import RefusalSummary
 from ronkms.audit.tree_state import check_log
 from ronkms.audit.witness_client import submit
@@ -58,6 +62,7 @@ from ronkms.domain.measure import (
     OUTCOMES,
     POLICY,
 )
+from ronkms.domain.operation import Operation, Outcome
 from ronkms.errors import AuditUnavailable, BadRequest, ConfigError, IntegrityError, StartError, Unavailable
 from ronkms.journal import ChangeSignal
 from ronkms.observe.clock import ClockSkew
@@ -80,9 +85,11 @@ from ronkms.usage.reader import LoggedUsage
 from ronkms.usage.recorder import UsageRecorder
 
 SPARE_SLOTS: Final = 4
-"""Arena slots beyond workers and admin process: a successor may start before its predecessor is buried."""
+"""Arena slots beyond workers, admin and sinks process: a successor may start before its predecessor is
+buried."""
 PREPARED_AT_ONCE: Final = 16
 """Hybrid versions that one turn of the chore makes at most."""
+SINKS_PRINCIPAL: Final = "system:audit-sinks"
 TENANTS: Final = 4096
 """Rows of the fair-share table: tenants that are active at the same time."""
 
@@ -125,6 +132,7 @@ class Application:
         self.bus = LocalBus(directory / "bus")
         opened.callback(self.bus.close)
         self._open_audit(settings, directory / "audit")
+        self.sink_board = SinkBoard([sink.name for sink in settings.audit_sinks])
         self.refusal_summary = RefusalSummary(self.arena, self.audit)
         self.policy_registry = PolicyRegistry.open(
             directory,
@@ -167,6 +175,7 @@ class Application:
 
     def _open_audit(self, settings: Settings, directory: Path) -> None:
         log = _open_audit_log(settings, self.arena, directory)
+        prepare_positions(settings.audit_sinks, directory, log.head)
         origin = ensure_log_keys(directory, self.custody).origin
         self._digest_keys = DigestKeys(
             directory, origin, self.custody, partial(self.arena.generation, AUDIT_DIGEST)
@@ -238,7 +247,12 @@ class Application:
         return partial(self.arena.count, COUNTER_INDEX[name])
 
     def after_fork(self, role: str) -> None:
-        """First thing in a child; ``role`` is ``worker`` or ``admin``. Raises KmsError."""
+        """First thing in a child; ``role`` is ``worker``, ``admin`` or ``audit-sinks``. Raises KmsError."""
+        if role == "audit-sinks":
+            self.bus.after_fork()
+            self.audit.after_fork()
+            self.custody.wipe()
+            return
         for backend in self.backends.values():
             backend.after_fork()
         self.store.after_fork()
@@ -252,6 +266,8 @@ class Application:
             # A predecessor may have followed the log further than the arbiter has.
             self._intents = IntentLedger(self.settings.data_path / "audit")
             self.digest_rotation.resume()
+        if role == "worker" and any(sink.required for sink in self.settings.audit_sinks):
+            self.audit.require_sinks()
         if role == "worker" and self.settings.audit_sync != "all":
             self.wsgi.use_hot_path(
                 HotPath(
@@ -279,6 +295,7 @@ class Application:
             self._digest_keys.current()
         except AuditUnavailable as error:
             missing.append(f"audit: {error}")
+        missing += missing_sinks(self.settings.audit_sinks, self.sink_board)
         if not self.capability_registry.state.roots:
             missing.append("capability: there is no root key yet")
         return missing
@@ -319,6 +336,36 @@ class Application:
             _witness_key(settings),
             required=settings.audit_witness_required,
             count_failure=self._counter("kms_audit_integrity_failed_total"),
+            count_error=self._counter("kms_audit_witness_failed_total"),
+        )
+
+    def sink_feeder(self) -> SinkFeeder:
+        """Of the audit sinks; for their process, once, after the fork. Raises IntegrityError, OSError."""
+        deliveries = make_deliveries(
+            self.settings.audit_sinks,
+            self.settings.data_path / "audit",
+            log=self.audit.native,
+            board=self.sink_board,
+            report_dropped=self._record_dropped,
+            count_failure=self._counter("kms_audit_integrity_failed_total"),
+        )
+        return SinkFeeder(
+            deliveries,
+            self.sink_board,
+            log=self.audit.native,
+            grant_lease=self.audit.native.grant_lease,
+            publish=self.publish,
+        )
+
+    def _record_dropped(self, sink: str, first: int, last: int) -> None:
+        self.audit.record(
+            op=Operation.ADMIN,
+            outcome=Outcome.ERROR,
+            tenant="",
+            token_id=SINKS_PRINCIPAL,
+            corr_id=secrets.token_hex(16),
+            code="audit_sink_dropped",
+            detail=f"sink {sink} skipped records {first} to {last}",
         )
 
     def usage_recorder(self) -> UsageRecorder:
@@ -431,7 +478,7 @@ def _make_arena(settings: Settings) -> Arena:
         inflight_sign=settings.max_inflight_sign,
         inflight_verify=settings.max_inflight_verify,
         tenant_share_min=settings.tenant_share_min,
-        slots=settings.worker_count + 1 + SPARE_SLOTS,
+        slots=settings.worker_count + 2 + SPARE_SLOTS,
         tenants=TENANTS,
         ops=list(OPS),
         algs=list(ALGS),

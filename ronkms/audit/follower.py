@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from ronkms.audit.merkle import leaf_hash
 from ronkms.audit.segments import MAX_LINE, list_segments
@@ -19,6 +19,15 @@ _CHUNK: Final = MAX_LINE + 256
 _BACKWARDS: Final = 1 << 17
 _SEQ: Final = re.compile(rb'\{"seq":(0|[1-9][0-9]{0,18}),"prev":"([0-9a-f]{64})"')
 _ORIGIN: Final = bytes(32)
+
+
+class Followed(NamedTuple):
+    """A record that continues the chain."""
+
+    number: int
+    line: bytes
+    """Without its newline."""
+    leaf: bytes
 
 
 class LogFollower:
@@ -37,7 +46,11 @@ class LogFollower:
         return f"audit-{self._segment:08}.jsonl"
 
     def read(self, end: int) -> list[bytes]:
-        """Leaf hashes of the next records before number ``end``, at most those of one read.
+        """Leaf hashes of the next records; see :meth:`read_records`."""
+        return [record.leaf for record in self.read_records(end)]
+
+    def read_records(self, end: int) -> list[Followed]:
+        """The next records before number ``end``, at most those of one read.
 
         Empty when there is nothing more to read. Raises IntegrityError with the place, OSError."""
         while self.record < end:
@@ -55,8 +68,8 @@ class LogFollower:
             self._offset = 0
         return []
 
-    def _take(self, data: bytes, end: int) -> list[bytes]:
-        leaves = []
+    def _take(self, data: bytes, end: int) -> list[Followed]:
+        taken = []
         record, leaf = self.record, self.leaf
         for line in data[:-1].split(b"\n"):
             if record == end:
@@ -67,11 +80,11 @@ class LogFollower:
                     " continue the chain: it or the one before was changed, removed or reordered"
                 )
             leaf = leaf_hash(line)
-            leaves.append(leaf)
+            taken.append(Followed(record, line, leaf))
             record += 1
             self._offset += len(line) + 1
         self.record, self.leaf = record, leaf
-        return leaves
+        return taken
 
     def _read(self, *, raw: bool = False) -> bytes:
         """Whole lines from here on; with ``raw`` whatever is there."""

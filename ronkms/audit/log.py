@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final, Protocol
 
-from ronkms_native import AuditLog, AuditWriteError
+from ronkms_native import AuditHeld, AuditLog, AuditWriteError
 
 from ronkms.audit.digest_epochs import ANNOUNCEMENT
 from ronkms.audit.digest_keys import NO_DIGEST, KeyedDigest
@@ -23,6 +23,8 @@ _OUTCOME_UNKNOWN: Final = (
     "the audit log took the intent and then could not be written: the change may be in force, so look before"
     " asking again; the next start of the server records its outcome"
 )
+_HELD: Final = "a required audit sink does not take the records, so nothing is done; see ronctl audit sinks"
+_OUTCOME: Final = "outcome"
 
 
 class InputDigests(Protocol):
@@ -102,10 +104,12 @@ class AuditLogTrail:
             items=items,
             keys=dict(keys),
         )
+        # What was begun is recorded, though a required sink may have failed in between.
+        begun = phase == _OUTCOME
         try:
-            return self._append(body, durable=self._sync_all or op in DURABLE)
+            return self._append(body, durable=self._sync_all or op in DURABLE, anyway=begun)
         except AuditUnavailable as error:
-            if phase != "outcome":
+            if not begun:
                 raise
             raise AuditUnavailable(_OUTCOME_UNKNOWN) from error
 
@@ -143,15 +147,28 @@ class AuditLogTrail:
         )
         return self._append(body, durable=True)
 
-    def _append(self, body: Body, *, durable: bool) -> int:
+    def _append(self, body: Body, *, durable: bool, anyway: bool = False) -> int:
         try:
-            seq = self._log.append(encode_body(body))
+            seq = self._log.append(encode_body(body), anyway=anyway)
             if durable:
                 self._log.wait_durable(seq)
+        except AuditHeld as error:
+            raise AuditUnavailable(_HELD) from error
         except AuditWriteError as error:
             raise AuditUnavailable(_UNAVAILABLE) from error
         self._count()
         return seq
+
+    def require_sinks(self) -> None:
+        """In a worker: from now on operations need the required sinks (docs/formats/audit-sinks.md)."""
+        self._log.require_lease()
+
+    def check_sinks(self) -> None:
+        """See ``audit.protocol.AuditTrail``."""
+        try:
+            self._log.check_lease()
+        except AuditHeld as error:
+            raise AuditUnavailable(_HELD) from error
 
     def writable(self) -> bool:
         """See ``audit.protocol.AuditTrail``."""

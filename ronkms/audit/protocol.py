@@ -39,6 +39,9 @@ class AuditTrail(Protocol):
         operations; ``items`` counts a batch, ``keys`` what each ``key id/version`` answered of it if that is
         not one for all. Returns the sequence number. Raises AuditUnavailable."""
 
+    def check_sinks(self) -> None:
+        """Before any work: raises AuditUnavailable while a required sink does not take the records."""
+
     def writable(self) -> bool:
         """False when the log is latched closed, deleted or replaced."""
 

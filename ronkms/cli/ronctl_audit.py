@@ -31,6 +31,7 @@ from ronkms.cli.ronctl_audit_digest import (
     rotate_digest_key,
 )
 from ronkms.cli.ronctl_audit_export import export
+from ronkms.cli.ronctl_audit_sinks import sinks
 from ronkms.cli.ronctl_parameters import verifier_key
 from ronkms.cli.ronctl_target import Target, pass_target
 from ronkms.cli.ronctl_witness import witness
@@ -68,6 +69,9 @@ for command in (
     witness,
 ):
     audit.add_command(command)
+
+
+audit.add_command(sinks)
 
 
 @audit.command()

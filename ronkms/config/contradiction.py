@@ -6,6 +6,7 @@ import ipaddress
 from typing import Final
 from urllib.parse import urlsplit
 
+from ronkms.config.audit_sinks import check_sinks
 from ronkms.config.settings import Settings
 from ronkms.errors import ConfigError
 
@@ -18,6 +19,7 @@ def check_contradictions(settings: Settings) -> None:
     _check_addresses(settings)
     _check_witness(settings)
     _check_policy(settings)
+    check_sinks(settings)
 
 
 def _check_offer(settings: Settings) -> None:

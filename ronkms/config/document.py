@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from ronkms.config.field import FIELDS
+import msgspec
+
+from ronkms.config.field import FIELDS, SINK_FIELDS
 from ronkms.config.render import toml_value
 
 _HEAD = """# Configuration
@@ -22,6 +24,13 @@ what is allowed, and exit status 2. `ronctl config check FILE` does the same wit
 settings name files that hold them, or systemd credentials.
 """
 
+_SINKS_HEAD = """## Audit sinks
+
+The members of a table of `audit_sinks`; `name` and `target` must be given. What they do:
+[formats/audit-sinks.md](formats/audit-sinks.md).
+
+| key | default | allowed | meaning |
+| --- | --- | --- | --- |"""
 
 _TABLE_HEAD = ("| key | variable | default | allowed | meaning |", "| --- | --- | --- | --- | --- |")
 
@@ -39,7 +48,11 @@ def render_document() -> str:
         lines.append("| " + " | ".join(cells) + " |")
         if field is _last_of(group):
             lines.append("")
-    return "\n".join(lines).rstrip("\n") + "\n"
+    lines += [_SINKS_HEAD]
+    for field in SINK_FIELDS.values():
+        default = "" if field.default is msgspec.NODEFAULT else f"`{toml_value(field.default)}`"
+        lines.append(f"| `{field.name}` | {default} | {field.allowed} | {field.description} |")
+    return "\n".join(lines) + "\n"
 
 
 def _last_of(group: str) -> object:

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import inspect as msgspec_inspect
 
 from ronkms.config.settings import Settings
+from ronkms.domain.audit_sink import AuditSink
 
 ENV_PREFIX: Final = "KMS_"
 
@@ -19,6 +20,10 @@ _FORMS: Final = {
     "url": "http://host:port or https://host:port, or empty",
     "document url": "http://host:port/path or https://host:port/path, or empty",
     "verifier key": "NAME+ID+KEY, or empty",
+    "sinks": "a list of tables, see Audit sinks",
+    "sink name": "1 to 32 of a-z, 0-9, - and _, the first a letter or digit",
+    "sink target": "file:/PATH, unix:/PATH, udp://HOST:PORT, tcp://HOST:PORT, tls://HOST:PORT,"
+    " http://HOST[:PORT]/PATH or https://HOST[:PORT]/PATH",
     "required path": "a path, not empty",
 }
 
@@ -35,7 +40,7 @@ class Field:
     description: str
     group: str
     form: str
-    """``address``, ``optional address``, ``path``, ``url``, ``document url``, ``verifier key`` or empty."""
+    """A key of ``_FORMS``, or empty."""
     required: bool
     """It must not be empty."""
     listed: bool
@@ -63,10 +68,10 @@ def _allowed(kind: msgspec_inspect.Type, form: str) -> str:
             return _FORMS[form]
 
 
-def _fields() -> dict[str, Field]:
+def _fields(struct: type[msgspec.Struct]) -> dict[str, Field]:
     # LiteralType sorts its values; the annotation keeps the order in which they are written.
-    hints = get_type_hints(Settings, include_extras=True)
-    described = cast(msgspec_inspect.StructType, msgspec_inspect.type_info(Settings))
+    hints = get_type_hints(struct, include_extras=True)
+    described = cast(msgspec_inspect.StructType, msgspec_inspect.type_info(struct))
     found: dict[str, Field] = {}
     group = ""
     for field in described.fields:
@@ -82,7 +87,9 @@ def _fields() -> dict[str, Field]:
         written = get_args(hints[field.name])[0] if metas else None
         if isinstance(kind, msgspec_inspect.LiteralType):
             kind = msgspec_inspect.LiteralType(get_args(written))
-        listed = isinstance(kind, msgspec_inspect.VarTupleType)
+        listed = isinstance(kind, msgspec_inspect.VarTupleType) and isinstance(
+            kind.item_type, msgspec_inspect.LiteralType
+        )
         if listed:
             kind = msgspec_inspect.VarTupleType(msgspec_inspect.LiteralType(get_args(get_args(written)[0])))
         group = str(extra.get("group", group))
@@ -91,7 +98,7 @@ def _fields() -> dict[str, Field]:
             name=field.name,
             annotation=hints[field.name],
             default=field.default,
-            allowed=_allowed(kind, "required path" if extra.get("required") else form),
+            allowed=_allowed(kind, f"required {form}" if extra.get("required") and form == "path" else form),
             description=description,
             group=group,
             form=form,
@@ -101,4 +108,6 @@ def _fields() -> dict[str, Field]:
     return found
 
 
-FIELDS: Final = _fields()
+FIELDS: Final = _fields(Settings)
+SINK_FIELDS: Final = _fields(AuditSink)
+"""Of one table of ``audit_sinks``."""

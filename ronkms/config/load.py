@@ -6,19 +6,16 @@ never repeated in it: a secret put into the wrong variable must not reach a log.
 
 from __future__ import annotations
 
-import math
 import tomllib
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
-
-from ronkms.config.address import parse_address
+from ronkms.config.audit_sinks import AUDIT_SINKS, parse_sink_variable, parse_sinks
 from ronkms.config.contradiction import check_contradictions
-from ronkms.config.field import ENV_PREFIX, FIELDS, Field
+from ronkms.config.field import ENV_PREFIX, FIELDS
 from ronkms.config.settings import Settings
+from ronkms.config.value import convert, one_line, unknown
 from ronkms.errors import ConfigError
 
 CONFIG_VARIABLE: Final = "RON_CONFIG"
@@ -53,13 +50,11 @@ def parse_toml(text: str, *, origin: str) -> dict[str, Any]:
     try:
         table = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(f"{origin}: not TOML: {_one_line(str(error))}") from None
+        raise ConfigError(f"{origin}: not TOML: {one_line(str(error))}") from None
     for key in table:
         if key not in FIELDS:
-            raise ConfigError(f"{origin}: {_unknown(key, FIELDS)}")
-    return {
-        key: _convert(FIELDS[key], value, key=f"{origin}: {key}", strict=True) for key, value in table.items()
-    }
+            raise ConfigError(f"{origin}: {unknown(key, FIELDS)}")
+    return {key: _value(key, value, f"{origin}: {key}") for key, value in table.items()}
 
 
 def parse_environment(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -71,11 +66,20 @@ def parse_environment(environ: Mapping[str, str]) -> dict[str, Any]:
             continue
         field = by_variable.get(variable)
         if field is None:
-            raise ConfigError(_unknown(variable, by_variable))
+            raise ConfigError(unknown(variable, by_variable))
         text = environ[variable]
+        if field.name == AUDIT_SINKS:
+            values[field.name] = parse_sink_variable(text, variable)
+            continue
         value = [part.strip() for part in text.split(",") if text.strip()] if field.listed else text
-        values[field.name] = _convert(field, value, key=variable, strict=False)
+        values[field.name] = convert(field, value, key=variable, strict=False)
     return values
+
+
+def _value(key: str, value: object, where: str) -> object:
+    if key == AUDIT_SINKS:
+        return parse_sinks(value, where)
+    return convert(FIELDS[key], value, key=where, strict=True)
 
 
 def _read(path: str) -> str:
@@ -90,37 +94,6 @@ def _read(path: str) -> str:
         return content.decode()
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: a configuration is UTF-8 text") from None
-
-
-def _convert(field: Field, value: object, *, key: str, strict: bool) -> object:
-    try:
-        converted: object = msgspec.convert(value, field.annotation, strict=strict)
-        acceptable = _acceptable(field, converted)
-    except (msgspec.ValidationError, ValueError):
-        acceptable = False
-    if not acceptable:
-        raise ConfigError(f"{key} must be {field.allowed}")
-    return converted
-
-
-def _acceptable(field: Field, value: object) -> bool:
-    if isinstance(value, float):
-        return math.isfinite(value)
-    if not isinstance(value, str):
-        return True
-    if field.form == "address" or (field.form == "optional address" and value):
-        parse_address(value)
-    return "\0" not in value and (bool(value) or not field.required)
-
-
-def _unknown(key: str, known: Mapping[str, Field]) -> str:
-    near = get_close_matches(key[:80], known, n=1)
-    advice = f"did you mean {near[0]}?" if near else "docs/CONFIG.md lists all settings"
-    return f"unknown setting {_one_line(key)[:80]}: {advice}"
-
-
-def _one_line(text: str) -> str:
-    return "".join(char if char.isprintable() else " " for char in text)
 
 
 def _add_credentials(values: dict[str, Any], environ: Mapping[str, str]) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 
-from ronkms.config.field import FIELDS
+from ronkms.config.field import FIELDS, SINK_FIELDS
 from ronkms.config.settings import Settings
+from ronkms.domain.audit_sink import AuditSink
 
 
 def render_toml(settings: Settings) -> str:
@@ -21,12 +22,22 @@ def render_toml(settings: Settings) -> str:
 
 
 def toml_value(value: object) -> str:
-    """A TOML literal of a bool, int, float, str or a tuple of them."""
+    """A TOML literal of a bool, int, float, str, sink (what is not its default) or a tuple of them."""
     if isinstance(value, tuple):
         return f"[{', '.join(map(toml_value, value))}]"
+    if isinstance(value, AuditSink):
+        return _sink(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
         # A JSON string is a TOML basic string, but for DEL, which TOML wants escaped.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return repr(value)
+
+
+def _sink(sink: AuditSink) -> str:
+    given = {name: getattr(sink, name) for name in SINK_FIELDS}
+    pairs = (
+        f"{name} = {toml_value(value)}" for name, value in given.items() if value != SINK_FIELDS[name].default
+    )
+    return f"{{{', '.join(pairs)}}}"

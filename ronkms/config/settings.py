@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from ronkms.config.address import Address, parse_address
+from ronkms.domain.audit_sink import AuditSink
 
 FailOpenClass = Literal["sign", "verify", "wrap", "unwrap", "lifecycle", "read", "admin"]
 
@@ -168,6 +169,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     audit_segment_bytes: Annotated[
         int, Meta(description="Size in bytes at which a new audit segment begins.", ge=1 << 16, le=1 << 32)
     ] = 1 << 26
+    audit_sinks: Annotated[
+        tuple[AuditSink, ...],
+        Meta(
+            description="Where copies of the audit records go while the server runs"
+            " (docs/formats/audit-sinks.md). The variable holds the list as a TOML value.",
+            extra={"form": "sinks"},
+        ),
+    ] = ()
     verify_only: Annotated[
         bool,
         Meta(description="Serve verification and reads alone; refuse what uses or changes private keys."),

@@ -70,6 +70,7 @@ COUNTERS: Final = (
     *(f"backend_reconnects_total|{backend}" for backend in ("file", "pkcs11", "tpm")),
     "kms_audit_integrity_failed_total",
     "kms_audit_records_total",
+    "kms_audit_witness_failed_total",
     *(f"kms_audit_summarized_total|{reason}" for reason in SUMMARIZED_REASONS),
     "service_crashed_total",
     "kms_keystore_damaged_records_total",

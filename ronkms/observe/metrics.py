@@ -6,7 +6,7 @@ is that of the runbook's one-liners.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 from prometheus_client.core import (
@@ -18,7 +18,9 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 from ronkms_native import ArenaSnapshot
 
+from ronkms.audit.sinks.board import SinkStatus
 from ronkms.domain.measure import EXTERNAL_POLICY_NAME, VERIFY_MISS_NAME
+from ronkms.observe.audit_sinks import sink_families
 from ronkms.observe.logs import SERVICE
 from ronkms.observe.memory import resident_bytes
 from ronkms.observe.quantile import quantile
@@ -43,6 +45,10 @@ _COUNTERS: Final = {
     "backend_reconnects_total": ("backend", "Sessions to a backend that had to be opened again."),
     "kms_audit_integrity_failed_total": ("", "Findings that the audit log is not what was written."),
     "kms_audit_records_total": ("", "Audit records appended."),
+    "kms_audit_witness_failed_total": (
+        "",
+        "Attempts to have a checkpoint cosigned that the witness refused or did not answer.",
+    ),
     "kms_audit_summarized_total": ("reason", "Refusals of rejected_total that a summary record has counted."),
     "kms_keystore_damaged_records_total": ("", "Sealed records found damaged; each isolates its key."),
     "kms_rotation_failed_total": ("", "Rotations by policy that were due and failed or were skipped."),
@@ -73,7 +79,11 @@ class KmsCollector(Collector):
         parked: Callable[[], int],
         pids: Callable[[], Iterable[int]],
         skew_seconds: Callable[[], float],
+        sinks: Callable[[], Sequence[SinkStatus]],
+        audit_records: Callable[[], int],
+        witness_age: Callable[[], float] | None,
     ) -> None:
+        """``witness_age`` in seconds; None without a witness."""
         self._arena = arena
         self._keys = keys
         self._ready = ready
@@ -82,6 +92,9 @@ class KmsCollector(Collector):
         self._parked = parked
         self._pids = pids
         self._skew_seconds = skew_seconds
+        self._sinks = sinks
+        self._audit_records = audit_records
+        self._witness_age = witness_age
 
     def collect(self) -> Iterator[Metric]:
         """The families, from one snapshot."""
@@ -103,6 +116,13 @@ class KmsCollector(Collector):
             "How far the wall clock was moved since the start, against the boot-time clock.",
             self._skew_seconds(),
         )
+        yield from sink_families(self._sinks(), self._audit_records())
+        if self._witness_age is not None:
+            yield _gauge(
+                "kms_audit_witness_age_seconds",
+                "Since the witness has cosigned the newest checkpoint.",
+                self._witness_age(),
+            )
         yield _gauge("kms_workers", "Workers that serve.", self._workers())
         yield _gauge("kms_requests_waiting", "Requests that wait unread for a thread.", self._waiting())
         yield _gauge(

@@ -239,3 +239,45 @@ class AuditKeys(msgspec.Struct, frozen=True):
     """Verifier keys of the audit log that sign from now on (docs/formats/checkpoint.md)."""
 
     keys: list[str]
+
+
+class SinkArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``name`` of an audit sink."""
+
+    name: Name
+
+
+class SinkTest(msgspec.Struct, frozen=True):
+    """The sink has passed the test once its next record is later than ``record``."""
+
+    record: int
+
+
+class AuditSinkState(msgspec.Struct, frozen=True):
+    """``state``: starting, up or down; ``reason``: why it is not up, or holds operations back; ``record``:
+    the next to deliver; ``lag``: records that wait; ``since``: of the state, Unix seconds; ``target``
+    without its query. The counts are those since the server's start."""
+
+    name: str
+    target: str
+    policy: str
+    format: str
+    state: str
+    holding: bool
+    reason: str
+    record: int
+    lag: int
+    since: int
+    delivered: int
+    dropped: int
+    cut: int
+    errors: int
+    last_error: str
+
+
+class AuditSinks(msgspec.Struct, frozen=True):
+    """``pid`` of the process that feeds them, 0 without one; ``records`` of the log."""
+
+    pid: int
+    records: int
+    sinks: list[AuditSinkState]

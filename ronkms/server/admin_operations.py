@@ -1,8 +1,8 @@
 """The operations behind the admin socket. Who may ask was decided before (``admin_socket``).
 
 An operation that changes something writes an audit intent first, on disk, and its outcome before the
-answer; one that reads writes one record. ``status`` and ``audit.head`` write none, so that a server whose
-audit log cannot be written can still say so.
+answer; one that reads writes one record. ``status``, ``audit.head`` and ``audit.sinks`` write none, so that a
+server whose audit log cannot be written can still say so.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from ronkms.server import admin_policy_messages as policy_messages
 from ronkms.server.admin_audit import AuditAdmin, AuditTrailWithHead
 from ronkms.server.admin_explanation import ExplainOperation, ExplanationContext
 from ronkms.server.admin_policy import PolicyContext, PolicyOperations
+from ronkms.server.admin_sinks import SinkOperations, SinkStates
 
 MAX_LISTED: Final = 500
 
@@ -42,6 +43,8 @@ class AdminContext(ExplanationContext, PolicyContext, Protocol):
     def arena(self) -> Arena: ...
     @property
     def audit(self) -> AuditTrailWithHead: ...
+    @property
+    def sink_board(self) -> SinkStates: ...
     @property
     def capability_registry(self) -> CapabilityRegistry: ...
 
@@ -62,6 +65,7 @@ class AdminOperations:
         self._context = context
         self._mint = mint
         policy = PolicyOperations(context)
+        sinks = SinkOperations(context)
         self._operations = {
             "status": _Operation(messages.NoArguments, self._status, audited=False),
             "audit.head": _Operation(messages.NoArguments, audit.head, audited=False),
@@ -74,6 +78,8 @@ class AdminOperations:
             ),
             "audit.digest-keys": _Operation(messages.NoArguments, audit.digest_keys),
             "audit.digest": _Operation(messages.DigestArguments, audit.digest),
+            "audit.sinks": _Operation(messages.NoArguments, sinks.show, audited=False),
+            "audit.sinks.test": _Operation(messages.SinkArguments, sinks.test, changes=True),
             "config.get": _Operation(messages.NoArguments, self._config),
             "cap.mint": _Operation(messages.MintArguments, self._mint_token, changes=True),
             "cap.explain": _Operation(messages.ExplainArguments, ExplainOperation(context).explain),

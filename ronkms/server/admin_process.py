@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from waitress.server import BaseWSGIServer, MultiSocketServer
 
     from ronkms.app import Application
+    from ronkms.audit.witness_reporter import WitnessReporter
     from ronkms.server.readiness import Readiness
 
 READINESS_SECONDS: Final = 0.1
@@ -71,7 +72,7 @@ class AdminProcess:
             self._board,
             on_change=self._tell,
         )
-        server = self._http(readiness)
+        server = self._http(readiness, witness)
         checkpointer.start()
         if witness is not None:
             witness.start()
@@ -91,7 +92,9 @@ class AdminProcess:
         self._summarize()
         checkpointer.stop()
 
-    def _http(self, readiness: Readiness) -> BaseWSGIServer | MultiSocketServer:
+    def _http(
+        self, readiness: Readiness, witness: WitnessReporter | None
+    ) -> BaseWSGIServer | MultiSocketServer:
         from waitress.server import create_server
 
         from ronkms.observe.metrics import KmsCollector
@@ -107,6 +110,9 @@ class AdminProcess:
             parked=lambda: self._board.parked,
             pids=lambda: [*self._board.pids(), self._board.arbiter],
             skew_seconds=application.clock_skew.seconds,
+            sinks=application.sink_board.read,
+            audit_records=lambda: application.audit.head[0],
+            witness_age=witness.age_seconds if witness is not None else None,
         )
         return create_server(
             AdminHttp(missing=readiness.missing, collector=collector),

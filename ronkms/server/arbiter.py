@@ -1,4 +1,4 @@
-"""The arbiter: gunicorn's, which also supervises the admin process and knows slots, readiness and drains.
+"""The arbiter: gunicorn's, which also supervises the attendants and knows slots, readiness and drains.
 
 It forks, reaps and announces; it serves nothing and starts no thread. A worker that dies before the server
 was ready stops the start; afterwards it is replaced. SIGTERM and SIGINT drain, a second one or SIGQUIT quits
@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
 import structlog
@@ -22,7 +22,8 @@ from gunicorn.workers.base import Worker
 
 from ronkms.domain.measure import COUNTER_INDEX
 from ronkms.errors import KmsError
-from ronkms.server.board import ADMIN_ROW, Stage
+from ronkms.server.attendant import Attendant
+from ronkms.server.board import Stage
 from ronkms.server.gunicorn_application import KmsServer
 from ronkms.server.process import begin_child, freeze_before_fork
 from ronkms.server.worker import KmsWorker
@@ -32,7 +33,7 @@ RUNNING_POLL: Final = 1.0
 RESPAWN_PAUSE: Final = 0.5
 """Between the death of a process that lived shorter than ``RESPAWN_YOUNG`` and its successor."""
 RESPAWN_YOUNG: Final = 2.0
-ADMIN_STOP_SECONDS: Final = 2.0
+ATTENDANT_STOP_SECONDS: Final = 2.0
 QUICK_STOP_SECONDS: Final = 2.0
 
 _CRASHED: Final = COUNTER_INDEX["service_crashed_total"]
@@ -42,22 +43,20 @@ _log = structlog.get_logger()
 
 
 class KmsArbiter(Arbiter):
-    """``run_admin`` is the main function of the admin process; ``on_ready`` runs once, here."""
+    """``attendants`` are started and stopped in their order; ``on_ready`` runs once, here."""
 
     app: KmsServer
 
     def __init__(
-        self, app: KmsServer, *, run_admin: Callable[[], None], on_ready: Callable[[], None]
+        self, app: KmsServer, *, attendants: Sequence[Attendant], on_ready: Callable[[], None]
     ) -> None:
         self._application = app.application
         self._board = app.board
-        self._run_admin = run_admin
+        self._attendants = tuple(attendants)
         self._on_ready = on_ready
         self._announced = False
         self._told_to_stop: set[int] = set()
         self._born: dict[int, float] = {}
-        self._admin_pid = 0
-        self._admin_slot = -1
         self._not_before = 0.0
         super().__init__(app)
         self.cfg.set("pre_fork", self._before_worker)
@@ -83,8 +82,9 @@ class KmsArbiter(Arbiter):
     def manage_workers(self) -> None:
         """Called in every turn of the main loop."""
         if time.monotonic() >= self._not_before:
-            if not self._admin_pid:
-                self._spawn_admin()
+            for attendant in self._attendants:
+                if not attendant.pid:
+                    self._spawn_attendant(attendant)
             super().manage_workers()
         if not self._announced and self._board.ready:
             self._announced = True
@@ -129,30 +129,30 @@ class KmsArbiter(Arbiter):
         self._born[pid] = time.monotonic()
         return pid
 
-    def _spawn_admin(self) -> None:
+    def _spawn_attendant(self, attendant: Attendant) -> None:
         slot = self._application.arena.claim_slot()
-        self._board.set(ADMIN_ROW, 0, Stage.BOOTING)
+        self._board.set(attendant.row, 0, Stage.BOOTING)
         freeze_before_fork()
         pid = os.fork()
         if pid:
-            self._admin_pid = pid
-            self._admin_slot = slot
+            attendant.pid = pid
+            attendant.slot = slot
             self._born[pid] = time.monotonic()
             return
         status = 1
         try:
-            self._board.set(ADMIN_ROW, os.getpid(), Stage.BOOTING)
+            self._board.set(attendant.row, os.getpid(), Stage.BOOTING)
             for listener in self.LISTENERS:
                 listener.close()
             for worker in self.WORKERS.values():
                 worker.tmp.close()
-            self._begin(slot, "admin")
-            self._run_admin()
+            self._begin(slot, attendant.role)
+            attendant.run()
             status = 0
         except SystemExit as stop:
             status = stop.code if isinstance(stop.code, int) else 1
         except Exception:  # noqa: BLE001  # the last frame of a process: logged, and its status tells
-            _log.exception("admin_failed")
+            _log.exception("attendant_failed", role=attendant.role)
         finally:
             # The child must not run the arbiter's own exit handlers.
             sys.stderr.flush()
@@ -169,9 +169,10 @@ class KmsArbiter(Arbiter):
                 return
             if not pid:
                 return
-            if pid == self._admin_pid:
-                self._admin_pid = 0
-                self._bury(pid, status, self._admin_slot, ADMIN_ROW, "admin")
+            attendant = next((one for one in self._attendants if one.pid == pid), None)
+            if attendant is not None:
+                attendant.pid = 0
+                self._bury(pid, status, attendant.slot, attendant.row, attendant.role)
             elif (worker := self.WORKERS.pop(pid, None)) is not None:
                 worker.tmp.close()
                 mine = cast(KmsWorker, worker)
@@ -231,7 +232,7 @@ class KmsArbiter(Arbiter):
         sys.exit(exit_status)
 
     def stop(self, graceful: bool = True) -> None:
-        """Workers first, so that health and metrics answer while they drain; then the admin process."""
+        """Workers first, so that health and metrics answer while they drain; then the attendants."""
         self._board.drain()
         self._notify("STOPPING=1\nSTATUS=draining")
         _log.info("draining", workers=len(self.WORKERS))
@@ -240,7 +241,8 @@ class KmsArbiter(Arbiter):
         self.LISTENERS.clear()
         self._stop_workers(graceful)
         self._application.publish("Shutdown", {"clean": "yes" if not self.WORKERS else "no"})
-        self._stop_admin()
+        for attendant in self._attendants:
+            self._stop_attendant(attendant)
         _log.info("stopped")
 
     def _stop_workers(self, graceful: bool) -> None:
@@ -258,17 +260,17 @@ class KmsArbiter(Arbiter):
             self.reap_workers()
             time.sleep(0.01)
 
-    def _stop_admin(self) -> None:
-        deadline = time.monotonic() + ADMIN_STOP_SECONDS
+    def _stop_attendant(self, attendant: Attendant) -> None:
+        deadline = time.monotonic() + ATTENDANT_STOP_SECONDS
         sig = signal.SIGQUIT
-        while self._admin_pid:
-            self._told_to_stop.add(self._admin_pid)
-            os.kill(self._admin_pid, sig)
-            while self._admin_pid and time.monotonic() < deadline:
+        while attendant.pid:
+            self._told_to_stop.add(attendant.pid)
+            os.kill(attendant.pid, sig)
+            while attendant.pid and time.monotonic() < deadline:
                 time.sleep(0.01)
                 self.reap_workers()
             sig = signal.SIGKILL
-            deadline = time.monotonic() + ADMIN_STOP_SECONDS
+            deadline = time.monotonic() + ATTENDANT_STOP_SECONDS
 
     def _notify(self, state: str) -> None:
         sd_notify(state, cast(Any, self.log))

@@ -1,7 +1,8 @@
 """Which processes run and serve, and what waits in them: a small shared page, made before the forks.
 
-Row 0 is the admin process, row N the worker with that place. The arbiter alone clears rows (after waitpid);
-a child writes its own row. Every field is one aligned 8-byte word, so a reader sees an old or a new value.
+Row 0 is the admin process, row N the worker with that place, the last row the process of the audit sinks.
+The arbiter alone clears rows (after waitpid); a child writes its own row. Every field is one aligned 8-byte
+word, so a reader sees an old or a new value.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ class ProcessBoard:
         """To be called in the arbiter."""
         self.workers = workers
         self.arbiter = os.getpid()
-        self._page = mmap.mmap(-1, 8 * (1 + _WORDS_A_ROW * (workers + 1)))
+        self.sinks_row = workers + 1
+        self._page = mmap.mmap(-1, 8 * (1 + _WORDS_A_ROW * (workers + 2)))
         self._words = memoryview(self._page).cast("Q")
 
     def free_row(self) -> int:
@@ -100,8 +102,8 @@ class ProcessBoard:
         return self._words[_stage_word(ADMIN_ROW)] == Stage.READY and not self.draining
 
     def pids(self) -> list[int]:
-        """Process ids of the admin process and the workers that run."""
-        return [pid for row in range(self.workers + 1) if (pid := self._words[_stage_word(row) - 1])]
+        """Process ids of the admin process, the workers and the audit sinks' process that run."""
+        return [pid for row in range(self.workers + 2) if (pid := self._words[_stage_word(row) - 1])]
 
 
 def _stage_word(row: int) -> int:

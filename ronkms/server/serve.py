@@ -14,10 +14,12 @@ from ronkms.config.settings import Settings
 from ronkms.observe.logs import ready_line
 from ronkms.server.admin_process import AdminProcess
 from ronkms.server.arbiter import KmsArbiter
-from ronkms.server.board import ProcessBoard
+from ronkms.server.attendant import Attendant
+from ronkms.server.board import ADMIN_ROW, ProcessBoard
 from ronkms.server.gunicorn_application import KmsServer
 from ronkms.server.listen import listen
 from ronkms.server.process import harden
+from ronkms.server.sinks_process import SinksProcess
 
 _log = structlog.get_logger()
 
@@ -34,7 +36,10 @@ def serve(settings: Settings, *, announce: Callable[[], None] | None = None) -> 
     api = listen(settings.api, setting="api_addr", backlog=settings.backlog)
     metrics = listen(settings.metrics, setting="metrics_addr", backlog=128)
     board = ProcessBoard(settings.worker_count)
-    admin = AdminProcess(application, metrics, board)
+    attendants = [Attendant("admin", ADMIN_ROW, AdminProcess(application, metrics, board).run)]
+    if settings.audit_sinks:
+        # After the admin process, whose last records go out too.
+        attendants.append(Attendant("audit-sinks", board.sinks_row, SinksProcess(application).run))
 
     def on_ready() -> None:
         sys.stderr.write(ready_line(settings.log_format) + "\n")
@@ -46,7 +51,7 @@ def serve(settings: Settings, *, announce: Callable[[], None] | None = None) -> 
     # gunicorn takes the descriptor over.
     api.detach()
     try:
-        KmsArbiter(server, run_admin=admin.run, on_ready=on_ready).run()
+        KmsArbiter(server, attendants=attendants, on_ready=on_ready).run()
     finally:
         # A child leaves through here too: what the arbiter holds is not its to give back.
         if os.getpid() == board.arbiter:

@@ -101,6 +101,7 @@ class Gate:
         if self._external is not None:
             call.inquiry = self._external.inquiry(call, argument.action, argument.source)
         try:
+            self._audit.check_sinks()
             self._require_binding(call)
             call.capability.require_operation(op)
             self._admit(call)

@@ -187,6 +187,26 @@ def test_nothing_changes_when_the_intent_cannot_be_recorded(api: FakeApi) -> Non
     assert list(api.store.keys) == [("default", "k")]
 
 
+def test_nothing_is_done_while_a_required_sink_takes_no_records(api: FakeApi) -> None:
+    api.create("Ed25519", "k")
+    before = list(api.audit.records)
+    api.audit.held = True
+    for path, body in (
+        ("keys/k/disable", None),
+        ("keys", {"alg": "Ed25519", "usage": "sign", "key_id": "new"}),
+        ("sign", {"key_id": "k", "message": ""}),
+        ("sign", {"items": [{"key_id": "k", "message": ""}]}),
+        ("verify", {"key_id": "k", "message": "", "signature": ""}),
+    ):
+        refused = api.post(path, body)
+        assert (refused.status_code, refused.json["code"]) == (503, "audit_unavailable")
+    assert api.audit.records == before
+    assert list(api.store.keys) == [("default", "k")]
+    assert all(current == 0 for current, _ in api.arena.snapshot().inflight.values()), "no permit is kept"
+    api.audit.held = False
+    assert api.post("sign", {"key_id": "k", "message": ""}).status_code == 200
+
+
 def wrapped_to(params: dict[str, str], material: bytes) -> str:
     public = serialization.load_der_public_key(base64.b64decode(params["public_key"]))
     assert isinstance(public, rsa.RSAPublicKey)

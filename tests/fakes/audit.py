@@ -11,11 +11,13 @@ from ronkms.errors import AuditUnavailable
 
 
 class FakeAudit:
-    """``records`` in order; ``closed`` makes every append fail from that record on."""
+    """``records`` in order; ``closed`` makes every append fail from that record on;
+    ``held`` is a required sink that takes nothing."""
 
     def __init__(self) -> None:
         self.records: list[dict[str, Any]] = []
         self.closed_from: int | None = None
+        self.held = False
 
     def input_digest(self, data: bytes) -> KeyedDigest:
         return KeyedDigest(1, sha256(b"fake key" + data).hexdigest())
@@ -25,6 +27,10 @@ class FakeAudit:
             raise AuditUnavailable("the audit log cannot be written", 5)
         self.records.append(fields)
         return len(self.records)
+
+    def check_sinks(self) -> None:
+        if self.held:
+            raise AuditUnavailable("a required audit sink does not take the records")
 
     def writable(self) -> bool:
         return self.closed_from is None or len(self.records) < self.closed_from

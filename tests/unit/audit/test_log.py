@@ -144,7 +144,7 @@ class RecordingLog:
         self.waited: list[int] = []
         self._fail = fail
 
-    def append(self, body: bytes) -> int:
+    def append(self, body: bytes, *, anyway: bool = False) -> int:
         if self._fail == "append":
             raise AuditWriteError("/secret/path: no space left on device")
         return 0
@@ -183,3 +183,20 @@ def test_the_native_log_verifies_across_segments_and_against_its_head(log: Audit
     newest.write_bytes(b"".join(newest.read_bytes().splitlines(keepends=True)[:-1]))
     assert verify_directory(tmp_path).good
     assert not verify_directory(tmp_path, anchor=anchor).good
+
+
+def test_operations_need_the_sinks_and_outcomes_do_not(log: AuditLog, tmp_path: Path) -> None:
+    trail = AuditLogTrail(log, digests=Digests())
+    trail.check_sinks()
+    trail.require_sinks()
+    for refused in (trail.check_sinks, lambda: sign_record(trail)):
+        with pytest.raises(AuditUnavailable, match="ronctl audit sinks"):
+            refused()
+    assert sign_record(trail, phase="outcome") == 0, "what was begun is recorded"
+    log.grant_lease(60_000)
+    trail.check_sinks()
+    assert sign_record(trail) == 1
+    log.grant_lease(0)
+    with pytest.raises(AuditUnavailable):
+        sign_record(trail)
+    assert len(records(tmp_path)) == 2

@@ -17,6 +17,7 @@ from ronkms.config.field import FIELDS
 from ronkms.config.load import parse_environment, parse_toml
 from ronkms.config.render import render_toml
 from ronkms.config.settings import FailOpenClass
+from ronkms.domain.audit_sink import AuditSink
 from ronkms.errors import ConfigError
 from ronkms.policy.external.operation_class import OperationClass
 
@@ -57,6 +58,19 @@ def test_argument_wins_over_variable_for_the_file(tmp_path: Path) -> None:
     one.write_text('seal = "dev"\nworkers = 1\n')
     other.write_text('seal = "dev"\nworkers = 2\n')
     assert load_settings({"RON_CONFIG": str(one)}, path=str(other)).workers == 2
+
+
+def test_sinks_stand_in_tables_or_in_the_variable(tmp_path: Path) -> None:
+    path = tmp_path / "kms.toml"
+    table = 'name = "siem"\ntarget = "https://siem.example:8443/in?x=1"\npolicy = "required"\n'
+    path.write_text(f'seal = "dev"\n[[audit_sinks]]\n{table}')
+    (siem,) = load_settings({"RON_CONFIG": str(path)}).audit_sinks
+    assert siem.required
+    assert siem.place == ("http", "/in?x=1", "siem.example", 8443, True)
+    variable = '[{name = "f", target = "file:/f"}, {name = "s", target = "tls://[::1]:6514"}]'
+    found = load_settings({"RON_CONFIG": str(path), "KMS_AUDIT_SINKS": variable}).audit_sinks
+    assert [sink.place for sink in found] == [("file", "/f", "", 0, False), ("tls", "", "::1", 6514, True)]
+    assert not found[0].required
 
 
 def test_dev_sets_seal_and_directory() -> None:
@@ -144,6 +158,17 @@ _TEXT = st.text(alphabet=st.characters(exclude_characters="\0", codec="utf-8"), 
 
 
 @st.composite
+def _sinks(draw: st.DrawFn) -> AuditSink:
+    return AuditSink(
+        name=draw(st.from_regex(r"[a-z0-9][a-z0-9_-]{0,31}", fullmatch=True)),
+        target=draw(st.sampled_from(("file:/a/ü", "tls://[::1]:6514", "https://h/x?y=1"))),
+        policy=draw(st.sampled_from(("required", "best_effort"))),
+        max_delay_ms=draw(st.integers(100, 600_000)),
+        token_file=draw(_TEXT),
+    )
+
+
+@st.composite
 def _settings(draw: st.DrawFn) -> Settings:
     return Settings(
         seal=draw(st.sampled_from(("passphrase", "keyfile", "dev"))),
@@ -153,6 +178,7 @@ def _settings(draw: st.DrawFn) -> Settings:
         data_dir=draw(_TEXT.filter(bool)),
         tls_cert=draw(_TEXT),
         pkcs11_module=draw(_TEXT),
+        audit_sinks=draw(st.lists(_sinks(), max_size=3).map(tuple)),
         api_addr=f"127.0.0.1:{draw(st.integers(1, 65535))}",
         policy_fail_open=tuple(draw(st.lists(st.sampled_from(["sign", "verify", "read"]), max_size=3))),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,48 @@ from ronkms.errors import ConfigError
 
 DEV = {"KMS_SEAL": "dev"}
 SECRET = "correct-horse-battery"
+
+
+def sinks(**members: str | int) -> str:
+    """One sink, a file unless ``members`` say otherwise, as a TOML value."""
+    given = {"name": "a", "target": "file:/a"} | members
+    return "[{" + ", ".join(f"{key} = {json.dumps(value)}" for key, value in given.items()) + "}]"
+
+
+WRONG_SINKS: list[tuple[str, str]] = [
+    ("", "KMS_AUDIT_SINKS must be a list of tables"),
+    ("[1]", "KMS_AUDIT_SINKS must be a list of tables"),
+    ("[]\nworkers = 1", "KMS_AUDIT_SINKS must be a list of tables"),
+    ('[{name = "a"}]', "KMS_AUDIT_SINKS[0]: target is missing"),
+    ('[{target = "file:/a"}]', "KMS_AUDIT_SINKS[0]: name is missing"),
+    (sinks(formt="cef"), "KMS_AUDIT_SINKS[0]: unknown setting formt: did you mean format?"),
+    (sinks(name="A b"), "KMS_AUDIT_SINKS[0].name must be 1 to 32 of a-z"),
+    (sinks(name="a\n"), "KMS_AUDIT_SINKS[0].name must be 1 to 32 of a-z"),
+    (sinks(target="a"), "KMS_AUDIT_SINKS[0].target must be file:/PATH"),
+    (sinks(target="file:a"), "KMS_AUDIT_SINKS[0].target must be file:/PATH"),
+    (sinks(target="tcp://host"), "KMS_AUDIT_SINKS[0].target must be file:/PATH"),
+    (sinks(target="tcp://host:1/x"), "KMS_AUDIT_SINKS[0].target must be file:/PATH"),
+    (sinks(target="tcp://[::g]:1"), "KMS_AUDIT_SINKS[0].target must be file:/PATH"),
+    (sinks(target="udp://host:70000"), "KMS_AUDIT_SINKS[0].target must be file:/PATH"),
+    (sinks(target=f"https://u:{SECRET}@host/"), "KMS_AUDIT_SINKS[0].target must be file:/PATH"),
+    (sinks(policy="must"), "KMS_AUDIT_SINKS[0].policy must be one of best_effort, required"),
+    (sinks(max_lag="1"), "KMS_AUDIT_SINKS[0].max_lag must be a whole number from 1"),
+    (sinks(max_delay_ms=1), "KMS_AUDIT_SINKS[0].max_delay_ms must be a whole number from 100"),
+    (sinks(max_lag=5), "audit_sinks: a: max_lag: it is for policy required"),
+    (sinks(policy="required", max_backlog=5), "audit_sinks: a: max_backlog: a required sink skips nothing"),
+    (sinks(target="udp://h:1", policy="required"), "audit_sinks: a: policy: required needs a target that"),
+    (sinks(timeout_ms=100), "audit_sinks: a: timeout_ms: file does not know it; it is for http, tcp, tls"),
+    (sinks(facility="local0"), "audit_sinks: a: facility: file does not know it"),
+    (sinks(target="http://h/", message_bytes=500), "audit_sinks: a: message_bytes: http does not know it"),
+    (sinks(target="unix:/dev/log", resend=5), "audit_sinks: a: resend: unix does not know it"),
+    (sinks(target="tcp://h:1", ca_file="/c"), "audit_sinks: a: ca_file: needs a tls: or https: target"),
+    (sinks(target="tls://h:1", key_file="/k"), "audit_sinks: a: cert_file, key_file: both or none"),
+    (sinks(target="http://h/", token_file="/t"), "audit_sinks: a: token_file: needs https"),
+    (sinks(target="file:/var/lib/ron-kms/x"), "audit_sinks: a: target: must be outside the data directory"),
+    ('[{name = "a", target = "file:/a"}, {name = "a", target = "file:/b"}]', "the same name stands twice"),
+    ('[{name = "a", target = "file:/a"}, {name = "b", target = "file:/a"}]', "the same target stands twice"),
+    (f"[{', '.join(9 * ['{}'])}]", "KMS_AUDIT_SINKS: at most 8 sinks"),
+]
 
 ENVIRONMENTS: list[tuple[dict[str, str], str]] = [
     ({"KMS_WORKER": "1"}, "KMS_WORKER: did you mean KMS_WORKERS?"),
@@ -55,6 +98,7 @@ ENVIRONMENTS: list[tuple[dict[str, str], str]] = [
     ({"KMS_BUS": "nats"}, "bus: nats is not built in this version; use local"),
     ({"KMS_SEAL": "tpm"}, "seal: tpm is not built in this version"),
     ({"KMS_ATTESTATION_REQUIRED": "true"}, "attestation_required: attestation is not built"),
+    *(({"KMS_AUDIT_SINKS": text}, message) for text, message in WRONG_SINKS),
     ({"KMS_SEAL": "passphrase"}, "seal_passphrase_file: seal passphrase needs it"),
     ({"KMS_SEAL": "keyfile"}, "seal_keyfile: seal keyfile needs it"),
     ({"KMS_SEAL_KEYFILE": "/k"}, "seal_keyfile: contradicts seal dev"),

@@ -10,6 +10,7 @@ import pytest
 from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families as parse_plain
 
+from ronkms.audit.sinks.board import SinkStatus, State
 from ronkms.observe.exposition import render_metrics
 from ronkms.observe.metrics import KmsCollector, Snapshots
 from tests.unit.observe.snapshot import Arena
@@ -43,7 +44,20 @@ CONTRACT = {
     "kms_clock_skew_seconds": set(),
     "kms_rss_bytes": set(),
     "kms_verify_miss_latency_seconds_bucket": {"alg", "le"},
+    "kms_audit_sink_up": {"sink"},
+    "kms_audit_sink_holding": {"sink"},
+    "kms_audit_sink_lag_records": {"sink"},
+    "kms_audit_sink_delivered_total": {"sink"},
+    "kms_audit_sink_errors_total": {"sink"},
+    "kms_audit_sink_dropped_total": {"sink"},
+    "kms_audit_sink_cut_total": {"sink"},
+    "kms_audit_witness_age_seconds": set(),
 }
+
+SINKS = [
+    SinkStatus("siem", State.UP, False, "", 48, 0, delivered=8, errors=1, dropped=0, cut=0, error="late"),
+    SinkStatus("log", State.DOWN, True, "gone", 10, 0, delivered=4, errors=7, dropped=3, cut=2, error="gone"),
+]
 
 
 def _collector() -> KmsCollector:
@@ -56,6 +70,9 @@ def _collector() -> KmsCollector:
         parked=lambda: 1,
         pids=list,
         skew_seconds=lambda: -0.25,
+        sinks=lambda: SINKS,
+        audit_records=lambda: 50,
+        witness_age=lambda: 12.5,
     )
 
 
@@ -97,6 +114,22 @@ def test_p95_is_interpolated_over_all_algorithms(text: str) -> None:
     expected = 0.001 + 0.009 * 100 / 108
     line = next(line for line in text.splitlines() if line.startswith('kms_latency_seconds_p95{op="sign"'))
     assert float(line.split()[1]) == pytest.approx(expected)
+
+
+def test_a_sink_is_told_by_its_name(text: str) -> None:
+    for line in (
+        'kms_audit_sink_up{sink="siem"} 1',
+        'kms_audit_sink_up{sink="log"} 0',
+        'kms_audit_sink_holding{sink="log"} 1',
+        'kms_audit_sink_lag_records{sink="siem"} 2',
+        'kms_audit_sink_lag_records{sink="log"} 40',
+        'kms_audit_sink_delivered_total{sink="siem"} 8',
+        'kms_audit_sink_errors_total{sink="log"} 7',
+        'kms_audit_sink_dropped_total{sink="log"} 3',
+        'kms_audit_sink_cut_total{sink="log"} 2',
+        "kms_audit_witness_age_seconds 12.5",
+    ):
+        assert f"{line}\n" in text or f"{line}.0\n" in text
 
 
 def test_misses_are_not_operations(text: str) -> None:

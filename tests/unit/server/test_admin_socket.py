@@ -14,8 +14,10 @@ import pytest
 
 from ronkms.audit.digest_epochs import Epoch
 from ronkms.audit.note import NoteKey
+from ronkms.audit.sinks.board import SinkBoard, State
 from ronkms.cli.ronctl_admin import ask
 from ronkms.config.settings import Settings
+from ronkms.domain.audit_sink import AuditSink
 from ronkms.domain.operation import DURABLE, Operation, Outcome
 from ronkms.errors import AuditUnavailable, BadRequest, Conflict, Denied, KmsError, NotFound, Unavailable
 from ronkms.server import admin_messages as messages
@@ -89,6 +91,7 @@ class Context:
         self.custody = BindingSeal()
         self.capability_registry = MemoryRegistry()
         self.digest_rotation = Epochs()
+        self.sink_board = SinkBoard([sink.name for sink in self.settings.audit_sinks])
 
     def missing(self) -> list[str]:
         return ["bus"]
@@ -141,6 +144,29 @@ def test_digest_keys(context: Context, tmp_path: Path) -> None:
         'audit.destroy-digest-key {"epoch":2}',
         'audit.destroy-digest-key {"epoch":2}',
     ]
+
+
+def test_sinks_are_told_without_a_record_and_tested_with_one(tmp_path: Path) -> None:
+    sinks = (AuditSink(name="siem", target="https://h/in?key=x", policy="required", format="ocsf"),)
+    context = Context(tmp_path, audit_sinks=sinks)
+    AdminSocket(context, FixedKeys()).serve_in_thread()  # type: ignore[arg-type]
+    board = context.sink_board
+    board.beat(os.getpid())
+    board.rows[0].show(State.DOWN, holding=True, record=0, reason="refused")
+    found = ask(tmp_path, "audit.sinks", messages.AuditSinks)
+    assert context.audit.records == []
+    assert (found.pid, found.records) == (os.getpid(), 0)
+    (sink,) = found.sinks
+    assert (sink.name, sink.target, sink.format) == ("siem", "https://h/in", "ocsf"), (
+        "no query: it may hold a key"
+    )
+    assert (sink.state, sink.holding, sink.reason, sink.lag) == ("down", True, "refused", 0)
+    test = ask(tmp_path, "audit.sinks.test", messages.SinkTest, messages.SinkArguments("siem"))
+    assert test.record == 0, "the record of its intent"
+    assert [record["phase"] for record in context.audit.records] == ["intent", "outcome"]
+    assert ask(tmp_path, "audit.sinks", messages.AuditSinks).sinks[0].lag == 2
+    with pytest.raises(NotFound, match="no audit sink other; this server has siem"):
+        ask(tmp_path, "audit.sinks.test", messages.SinkTest, messages.SinkArguments("other"))
 
 
 def test_changes_have_intent_and_outcome(context: Context, tmp_path: Path) -> None:

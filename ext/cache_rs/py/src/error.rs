@@ -60,6 +60,12 @@ create_exception!(
 );
 create_exception!(
     ronkms_native,
+    AuditHeld,
+    AuditWriteError,
+    "A required sink of the audit log does not take records."
+);
+create_exception!(
+    ronkms_native,
     AuditDamaged,
     NativeError,
     "The audit log on disk is not what was written."
@@ -110,6 +116,7 @@ fn from_arena(error: &ronkms_arena::Error) -> PyErr {
         ronkms_arena::Error::Input(_) => InputError::new_err(message),
         ronkms_arena::Error::Arena(_) => ArenaError::new_err(message),
         ronkms_arena::Error::AuditWrite(_) => AuditWriteError::new_err(message),
+        ronkms_arena::Error::AuditHeld(_) => AuditHeld::new_err(message),
         ronkms_arena::Error::AuditDamaged(_) => AuditDamaged::new_err(message),
     }
 }
@@ -138,6 +145,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("CustodyFull", py.get_type::<CustodyFull>())?;
     module.add("ArenaError", py.get_type::<ArenaError>())?;
     module.add("AuditWriteError", py.get_type::<AuditWriteError>())?;
+    module.add("AuditHeld", py.get_type::<AuditHeld>())?;
     module.add("AuditDamaged", py.get_type::<AuditDamaged>())?;
     Ok(())
 }

@@ -12,6 +12,8 @@ pub enum Error {
     Arena(String),
     /// The audit log cannot be written or synced.
     AuditWrite(String),
+    /// A required sink of the audit log does not take records, so none is written.
+    AuditHeld(String),
     /// The audit log on disk is not what was written.
     AuditDamaged(String),
 }
@@ -39,6 +41,7 @@ impl fmt::Display for Error {
             Self::Input(message)
             | Self::Arena(message)
             | Self::AuditWrite(message)
+            | Self::AuditHeld(message)
             | Self::AuditDamaged(message) => f.write_str(message),
         }
     }

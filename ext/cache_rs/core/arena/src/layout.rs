@@ -14,7 +14,7 @@ use crate::region::{Region, Shared};
 use crate::slots::Slot;
 
 /// Changes whenever a section changes its place, size or meaning.
-pub const LAYOUT_VERSION: u64 = 1;
+pub const LAYOUT_VERSION: u64 = 2;
 const MAGIC: u64 = u64::from_le_bytes(*b"RONARENA");
 /// Operation classes of the admission ledger: sign, verify.
 pub const CLASSES: usize = 2;

@@ -17,6 +17,7 @@ class UnwrapError(NativeError): ...
 class CustodyFull(NativeError): ...
 class ArenaError(NativeError): ...
 class AuditWriteError(NativeError): ...
+class AuditHeld(AuditWriteError): ...
 class AuditDamaged(NativeError): ...
 
 # --- custody -----------------------------------------------------------------------------------
@@ -349,11 +350,22 @@ class AuditLog:
     def after_fork(self) -> None:
         """Worker: opens its own descriptors and starts the native group-fsync thread (20 ms)."""
 
-    def append(self, body: bytes) -> int:
+    def require_lease(self) -> None:
+        """Worker: from now on this process appends only while the lease of the required sinks lasts."""
+
+    def grant_lease(self, milliseconds: int) -> None:
+        """The required sinks take the records: every process that needs the lease may append for so long
+        from now on; 0 ends it at once. Over when nobody renews it."""
+
+    def check_lease(self) -> None:
+        """Raises AuditHeld if this process needs the lease and it has run out."""
+
+    def append(self, body: bytes, *, anyway: bool = False) -> int:
         """``body`` is the rest of the JSON object after the chain fields, e.g. ``"op":"sign"}``, on
         one line, at most 1 MiB (InputError). Written (survives a crash of the process) when it
-        returns the sequence number. The GIL is held unless it has to wait. Raises AuditWriteError;
-        from then on the log is latched closed, but for a full disk, which is waited out."""
+        returns the sequence number. The GIL is held unless it has to wait. Raises AuditHeld unless
+        ``anyway`` if the lease has run out, and AuditWriteError; from then on the log is latched
+        closed, but for a full disk, which is waited out."""
 
     def wait_durable(self, seq: int) -> None:
         """Returns when record ``seq`` is fsynced; GIL released; group commit over all workers.

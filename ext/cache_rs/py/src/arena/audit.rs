@@ -46,13 +46,29 @@ impl AuditLog {
         Ok(self.inner.after_fork()?)
     }
 
-    fn append(&self, py: Python<'_>, body: &[u8]) -> Result<u64> {
+    fn require_lease(&self) {
+        self.inner.require_lease();
+    }
+
+    fn grant_lease(&self, milliseconds: u64) {
+        self.inner.grant_lease(milliseconds);
+    }
+
+    fn check_lease(&self) -> Result<()> {
+        Ok(self.inner.check_lease()?)
+    }
+
+    #[pyo3(signature = (body, *, anyway = false))]
+    fn append(&self, py: Python<'_>, body: &[u8], anyway: bool) -> Result<u64> {
+        if !anyway {
+            self.inner.check_lease()?;
+        }
         // A record costs a few microseconds, giving the GIL away up to a switch interval: so keep it unless
         // this would wait.
-        if let Some(seq) = self.inner.try_append(body)? {
+        if let Some(seq) = self.inner.try_append_anyway(body)? {
             return Ok(seq);
         }
-        Ok(py.detach(|| self.inner.append(body))?)
+        Ok(py.detach(|| self.inner.append_anyway(body))?)
     }
 
     fn wait_durable(&self, py: Python<'_>, seq: u64) -> Result<()> {

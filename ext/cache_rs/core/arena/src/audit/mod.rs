@@ -13,7 +13,7 @@ mod sync;
 mod tests;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -49,6 +49,7 @@ struct Writer {
     segment_bytes: u64,
     segment: Mutex<Option<Arc<Segment>>>,
     place_checked_ms: AtomicU64,
+    needs_lease: AtomicBool,
 }
 
 impl AuditLog {
@@ -88,6 +89,7 @@ impl AuditLog {
             segment_bytes,
             segment: Mutex::new(Some(Arc::new(segment))),
             place_checked_ms: AtomicU64::new(coarse_ms()),
+            needs_lease: AtomicBool::new(false),
             arena,
         };
         Ok(Self {
@@ -124,8 +126,32 @@ impl AuditLog {
         Ok(())
     }
 
-    /// Appends a record and returns its sequence number. Waits for the append mutex.
+    /// From now on this process appends only while the required sinks' lease lasts.
+    pub fn require_lease(&self) {
+        self.shared.needs_lease.store(true, Ordering::Relaxed);
+    }
+
+    /// The required sinks take the records: for so many milliseconds; 0 takes that back at once.
+    pub fn grant_lease(&self, milliseconds: u64) {
+        self.shared.state().grant_lease(milliseconds);
+    }
+
+    /// Raises `AuditHeld` if this process needs the lease and it has run out.
+    pub fn check_lease(&self) -> Result<()> {
+        if self.shared.needs_lease.load(Ordering::Relaxed) {
+            self.shared.state().check_lease()?;
+        }
+        Ok(())
+    }
+
+    /// Appends a record and returns its sequence number. Waits for the append mutex. Raises `AuditHeld`.
     pub fn append(&self, body: &[u8]) -> Result<u64> {
+        self.check_lease()?;
+        self.append_anyway(body)
+    }
+
+    /// As `append`, whatever the sinks do: for the outcome of what was begun under the lease.
+    pub fn append_anyway(&self, body: &[u8]) -> Result<u64> {
         check_body(body)?;
         let guard = self.shared.state().append.lock().map_err(as_audit)?;
         let appended = self.shared.append(guard, body, true)?;
@@ -134,6 +160,12 @@ impl AuditLog {
 
     /// As `append`, but `None` instead of waiting for the mutex or rolling over to a new segment.
     pub fn try_append(&self, body: &[u8]) -> Result<Option<u64>> {
+        self.check_lease()?;
+        self.try_append_anyway(body)
+    }
+
+    /// As `append_anyway`, but `None` as in `try_append`.
+    pub fn try_append_anyway(&self, body: &[u8]) -> Result<Option<u64>> {
         check_body(body)?;
         match self.shared.state().append.try_lock().map_err(as_audit)? {
             Some(guard) => self.shared.append(guard, body, false),

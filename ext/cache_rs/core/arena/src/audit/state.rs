@@ -6,6 +6,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use crate::audit::line::{ChainPoint, LEAF_BYTES};
+use crate::clock::coarse_ms;
 use crate::error::{Error, Result};
 use crate::region::Shared;
 use crate::robust_mutex::RobustMutex;
@@ -70,6 +71,8 @@ pub struct AuditState {
     pub work_signal: AtomicU32,
     /// Bytes of torn records moved aside since the arena was made.
     torn_bytes: AtomicU64,
+    /// `coarse_ms` up to which the required sinks vouch that they take the records; 0: not yet.
+    lease_ends_ms: AtomicU64,
 }
 
 // SAFETY: atomics and mutexes only, 64-byte aligned.
@@ -170,6 +173,26 @@ impl AuditState {
         Err(Error::AuditWrite(format!(
             "the audit log is closed, {what}; repair the storage and restart"
         )))
+    }
+
+    /// Lets `check_lease` pass for so many milliseconds from now on; 0 ends it at once.
+    pub fn grant_lease(&self, milliseconds: u64) {
+        let end = if milliseconds == 0 {
+            0
+        } else {
+            coarse_ms().saturating_add(milliseconds)
+        };
+        self.lease_ends_ms.store(end, Ordering::Release);
+    }
+
+    /// Raises `AuditHeld` unless the lease lasts. A dead or stopped grantor lets it run out.
+    pub fn check_lease(&self) -> Result<()> {
+        if coarse_ms() < self.lease_ends_ms.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        Err(Error::AuditHeld(
+            "a required audit sink does not take the records".to_owned(),
+        ))
     }
 
     /// Error number while the disk is full.

@@ -144,3 +144,25 @@ fn trying_does_not_wait() {
     scratch.fill(1);
     assert_eq!(segment::list(scratch.path()).unwrap(), [1, 2]);
 }
+
+#[test]
+fn who_needs_the_lease_appends_only_while_it_lasts() {
+    let scratch = scratch(4_096);
+    let shared = Arc::clone(&scratch.log.shared.arena);
+    let own = AuditLog::open(shared, scratch.path(), 4_096).unwrap();
+    scratch.log.require_lease();
+    let held = |log: &AuditLog| matches!(log.append(BODY), Err(Error::AuditHeld(_)));
+    assert!(held(&scratch.log), "none was granted yet");
+    assert!(matches!(scratch.log.try_append(BODY), Err(Error::AuditHeld(_))));
+    assert_eq!(own.append(BODY).unwrap(), 0, "the server's own records need none");
+    assert_eq!(scratch.log.append_anyway(BODY).unwrap(), 1);
+    own.grant_lease(60_000);
+    assert_eq!(scratch.log.append(BODY).unwrap(), 2);
+    own.grant_lease(0);
+    assert!(held(&scratch.log));
+    own.grant_lease(30);
+    std::thread::sleep(Duration::from_millis(60));
+    assert!(held(&scratch.log), "nobody renewed it");
+    assert!(scratch.log.writable(), "the log itself is well");
+    assert_eq!(follow(scratch.path()), own.head());
+}
