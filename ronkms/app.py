@@ -384,10 +384,6 @@ class Application:
             closed=closed,
         )
 
-    def forget_external_decisions(self) -> None:
-        """Ends all remembered decisions of the external policy, in all workers at once."""
-        self.arena.bump(EXTERNAL_POLICY)
-
     def audit_recheck(self) -> LogRecheck:
         """Of the audit log; for the admin process, behind its checkpointer."""
         return LogRecheck(

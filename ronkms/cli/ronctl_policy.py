@@ -1,4 +1,4 @@
-"""``ronctl policy``: the post-quantum policy of tenants and keys."""
+"""``ronctl policy``: the post-quantum policy of tenants and keys; the external policy."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import click
 from ronkms.cli.ronctl_admin import ask
 from ronkms.cli.ronctl_parameters import duration, secretive
 from ronkms.cli.ronctl_parameters import key_id as checked_key_id
+from ronkms.cli.ronctl_policy_external import external
 from ronkms.cli.ronctl_target import Target, pass_target
 from ronkms.policy.pq import VerifyMode
 from ronkms.server.admin_policy_messages import (
@@ -40,7 +41,7 @@ def _scope(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.group()
 def policy() -> None:
-    """Post-quantum policy: verify mode, hybrid rollout, locks and exceptions."""
+    """Post-quantum policy (verify mode, hybrid rollout, locks, exceptions); the external policy."""
 
 
 @policy.command("set")
@@ -134,6 +135,9 @@ def except_command(
 def end(target: Target, tenant: str, key_id: str, name: str) -> None:
     """Ends an exception before its time."""
     _show(ask(target.data_directory, "policy.end", PolicyView, EndArguments(tenant, name, key_id)))
+
+
+policy.add_command(external)
 
 
 def _show(view: PolicyView) -> None:

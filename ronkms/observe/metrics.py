@@ -65,6 +65,13 @@ class Snapshots(Protocol):
     def snapshot(self) -> ArenaSnapshot: ...
 
 
+class ExternalPolicy(Protocol):
+    """How the external policy stands."""
+
+    def up(self) -> bool: ...
+    def breakers(self) -> Mapping[str, int]: ...
+
+
 class KmsCollector(Collector):
     """All families of one scrape. The callables give what the arena does not hold."""
 
@@ -82,6 +89,7 @@ class KmsCollector(Collector):
         sinks: Callable[[], Sequence[SinkStatus]],
         audit_records: Callable[[], int],
         witness_age: Callable[[], float] | None,
+        external_policy: ExternalPolicy | None = None,
     ) -> None:
         """``witness_age`` in seconds; None without a witness."""
         self._arena = arena
@@ -95,6 +103,7 @@ class KmsCollector(Collector):
         self._sinks = sinks
         self._audit_records = audit_records
         self._witness_age = witness_age
+        self._external_policy = external_policy
 
     def collect(self) -> Iterator[Metric]:
         """The families, from one snapshot."""
@@ -134,11 +143,26 @@ class KmsCollector(Collector):
             "kms_rss_bytes", "Resident memory of all processes together.", resident_bytes(self._pids())
         )
 
+        if self._external_policy is not None:
+            yield from _external_policy(self._external_policy)
+
     def _key_counts(self) -> Metric:
         family = GaugeMetricFamily("kms_keys", "Keys by state and algorithm.", labels=("state", "alg"))
         for (state, alg), count in sorted(self._keys().items()):
             family.add_metric((state, alg), count)
         return family
+
+
+def _external_policy(policy: ExternalPolicy) -> Iterator[Metric]:
+    yield _gauge(
+        "kms_external_policy_up", "1 while the decision point answers the admin process.", float(policy.up())
+    )
+    family = GaugeMetricFamily(
+        "kms_external_policy_breaker", "Workers by the state of their circuit breaker.", labels=("state",)
+    )
+    for state, count in policy.breakers().items():
+        family.add_metric((state,), count)
+    yield family
 
 
 def _latency(snapshot: ArenaSnapshot) -> Iterator[Metric]:

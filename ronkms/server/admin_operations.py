@@ -24,10 +24,12 @@ from ronkms.config.render import render_toml
 from ronkms.config.settings import Settings
 from ronkms.domain.operation import Operation, Outcome
 from ronkms.errors import BadRequest, KmsError, NotFound, RequestError
+from ronkms.server import admin_external_policy_messages as external_messages
 from ronkms.server import admin_messages as messages
 from ronkms.server import admin_policy_messages as policy_messages
 from ronkms.server.admin_audit import AuditAdmin, AuditTrailWithHead
 from ronkms.server.admin_explanation import ExplainOperation, ExplanationContext
+from ronkms.server.admin_external_policy import ExternalPolicyAdmin, NoExternalPolicy
 from ronkms.server.admin_policy import PolicyContext, PolicyOperations
 from ronkms.server.admin_sinks import SinkOperations, SinkStates
 
@@ -61,7 +63,13 @@ class _Operation(NamedTuple):
 class AdminOperations:
     """Runs one request at a time for a peer whose identity is known."""
 
-    def __init__(self, context: AdminContext, mint: CapabilityMint, audit: AuditAdmin) -> None:
+    def __init__(
+        self,
+        context: AdminContext,
+        mint: CapabilityMint,
+        audit: AuditAdmin,
+        external: ExternalPolicyAdmin | NoExternalPolicy,
+    ) -> None:
         self._context = context
         self._mint = mint
         policy = PolicyOperations(context)
@@ -94,6 +102,8 @@ class AdminOperations:
             "policy.lock": _Operation(policy_messages.LockArguments, policy.lock, changes=True),
             "policy.except": _Operation(policy_messages.ExceptArguments, policy.make_exception, changes=True),
             "policy.end": _Operation(policy_messages.EndArguments, policy.end, changes=True),
+            "policy.external": _Operation(external_messages.ExternalArguments, external.show),
+            "policy.external.flush": _Operation(messages.NoArguments, external.flush, changes=True),
             "cache.sweep": _Operation(messages.SweepArguments, self._sweep, changes=True),
         }
 

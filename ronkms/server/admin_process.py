@@ -15,9 +15,11 @@ import structlog
 
 from ronkms.domain.measure import GAUGE_INDEX
 from ronkms.errors import AuditUnavailable
+from ronkms.server.admin_external_policy import ExternalPolicyAdmin
 from ronkms.server.admin_policy import PolicyOperations
 from ronkms.server.board import ProcessBoard
 from ronkms.server.chores import Chore, Chores
+from ronkms.server.external_policy_health import ExternalPolicyHealth
 from ronkms.server.http_response import SERVER_NAME
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ SUMMARY_SECONDS: Final = 10.0
 INTENTS_SECONDS: Final = 10.0
 DIGEST_KEY_SECONDS: Final = 2.0
 CLOCK_SECONDS: Final = 5.0
+PROBE_SECONDS: Final = 1.0
 USAGE_SECONDS: Final = 2.0
 ROLLOUT_SECONDS: Final = 0.25
 EXCEPTION_SECONDS: Final = 1.0
@@ -63,20 +66,23 @@ class AdminProcess:
         application = self._application
         checkpointer = application.checkpointer()
         witness = application.witness_reporter()
+        probe = application.external_probe()
+        external = ExternalPolicyHealth(probe, self._board) if probe is not None else None
         readiness = Readiness(
             lambda: [
                 *application.missing(),
                 *checkpointer.missing(),
                 *(witness.missing() if witness else []),
+                *(probe.missing() if probe else []),
             ],
             self._board,
             on_change=self._tell,
         )
-        server = self._http(readiness, witness)
+        server = self._http(readiness, witness, external)
         checkpointer.start()
         if witness is not None:
             witness.start()
-        AdminSocket(application, checkpointer).serve_in_thread()
+        AdminSocket(application, checkpointer, self._external_admin(external)).serve_in_thread()
         chores = Chores(self._chores(readiness))
         # By itself: making an RSA key takes long, and readiness must not wait for it.
         rotation = Chores([Chore("rotation", ROTATE_SECONDS, application.rotate_due)])
@@ -84,16 +90,37 @@ class AdminProcess:
         usage = Chores([Chore("key usage", USAGE_SECONDS, application.usage_recorder().turn)])
         chores.start()
         rotation.start()
+        # By itself too: it waits for another machine.
+        asking = Chores([Chore("external policy", PROBE_SECONDS, probe.turn)]) if probe is not None else None
+        if asking is not None:
+            asking.start()
         usage.start()
         server.run()
         usage.stop()
+        if asking is not None:
+            asking.stop()
         rotation.stop()
         chores.stop()
         self._summarize()
         checkpointer.stop()
 
+    def _external_admin(self, health: ExternalPolicyHealth | None) -> ExternalPolicyAdmin | None:
+        application = self._application
+        if health is None or application.external_policy is None:
+            return None
+        return ExternalPolicyAdmin(
+            application.external_policy,
+            health,
+            url=application.settings.policy_url,
+            keys=application.store,
+            generations=application.arena,
+        )
+
     def _http(
-        self, readiness: Readiness, witness: WitnessReporter | None
+        self,
+        readiness: Readiness,
+        witness: WitnessReporter | None,
+        external: ExternalPolicyHealth | None,
     ) -> BaseWSGIServer | MultiSocketServer:
         from waitress.server import create_server
 
@@ -113,6 +140,7 @@ class AdminProcess:
             sinks=application.sink_board.read,
             audit_records=lambda: application.audit.head[0],
             witness_age=witness.age_seconds if witness is not None else None,
+            external_policy=external,
         )
         return create_server(
             AdminHttp(missing=readiness.missing, collector=collector),

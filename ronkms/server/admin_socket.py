@@ -25,6 +25,7 @@ from ronkms.capability.mint import CapabilityMint
 from ronkms.capability.root_key import SecretSeal
 from ronkms.errors import BadRequest, Denied, KmsError, StartError
 from ronkms.server.admin_audit import AuditAdmin, DigestEpochs, LogKeyRotation
+from ronkms.server.admin_external_policy import ExternalPolicyAdmin, NoExternalPolicy
 from ronkms.server.admin_messages import (
     MAX_LINE,
     SOCKET,
@@ -59,7 +60,13 @@ class SealedContext(AdminContext, Protocol):
 class AdminSocket:
     """To be made in the admin process, after the fork."""
 
-    def __init__(self, application: SealedContext, log_keys: LogKeyRotation) -> None:
+    def __init__(
+        self,
+        application: SealedContext,
+        log_keys: LogKeyRotation,
+        external: ExternalPolicyAdmin | None = None,
+    ) -> None:
+        """``external``: None if there is no external policy."""
         settings = application.settings
         self._path = settings.data_path / SOCKET
         self._mint = CapabilityMint(
@@ -69,7 +76,10 @@ class AdminSocket:
         )
         self._dev_directory = settings.data_path if settings.dev else None
         self._operations = AdminOperations(
-            application, self._mint, AuditAdmin(application.audit, log_keys, application.digest_rotation)
+            application,
+            self._mint,
+            AuditAdmin(application.audit, log_keys, application.digest_rotation),
+            external or NoExternalPolicy(),
         )
         self._one_at_a_time = Lock()
         self._places = Semaphore(_CONNECTIONS)

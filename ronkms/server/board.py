@@ -13,7 +13,7 @@ from enum import IntEnum
 from typing import Final
 
 ADMIN_ROW: Final = 0
-_WORDS_A_ROW: Final = 5
+_WORDS_A_ROW: Final = 8
 
 
 class Stage(IntEnum):
@@ -60,6 +60,21 @@ class ProcessBoard:
         self._words[word + 2] = parked
         self._words[word + 3] = connections
 
+    def show_external_policy(self, row: int, breaker: int, fault: int, at: int) -> None:
+        """Enters a worker's circuit breaker, and its last fault by number (0: none) with its Unix time."""
+        word = _stage_word(row)
+        self._words[word + 4] = breaker
+        self._words[word + 5] = fault
+        self._words[word + 6] = at
+
+    def external_policy(self) -> dict[int, tuple[int, int, int]]:
+        """(breaker, fault, time) as entered by each worker that serves, by row."""
+        return {
+            row: (self._words[word + 4], self._words[word + 5], self._words[word + 6])
+            for row in range(1, self.workers + 1)
+            if self._words[word := _stage_word(row)] == Stage.SERVING
+        }
+
     def fewest_connections(self, row: int) -> int | None:
         """Connections of that worker other than ``row`` which has the fewest; None if no other serves."""
         others = (_stage_word(other) for other in range(1, self.workers + 1) if other != row)
@@ -71,6 +86,7 @@ class ProcessBoard:
         """Forgets the process of ``row``."""
         self.set(row, 0, Stage.ABSENT)
         self.show_load(row, 0, 0, 0)
+        self.show_external_policy(row, 0, 0, 0)
 
     def drain(self) -> None:
         """From now on the server is stopping."""

@@ -91,6 +91,7 @@ class KmsWorker(ThreadWorker):
         settings = self.app.settings
         self._arena = self.app.application.arena
         self._board = self.app.board
+        self._external_policy = self.app.application.external_policy
         self._turn = AcceptTurn(self.app.board)
         self._queue_deadline = settings.queue_deadline_ms / 1000
         self._request_timeout = settings.request_timeout_ms / 1000
@@ -224,6 +225,11 @@ class KmsWorker(ThreadWorker):
 
     def _show_load(self) -> None:
         self._board.show_load(self.row, len(self._threads.queue), len(self._parked), self.nr_conns)
+        if self._external_policy is not None:
+            decisions = self._external_policy.decisions
+            fault = decisions.last_fault
+            number, at = (fault.fault.number, fault.at) if fault is not None else (0, 0)
+            self._board.show_external_policy(self.row, decisions.breaker, number, at)
 
     # --- in a thread -------------------------------------------------------------------------
 

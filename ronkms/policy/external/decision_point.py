@@ -35,6 +35,11 @@ class Fault(StrEnum):
     BREAKER_OPEN = "breaker_open"
     TOO_MANY_KEYS = "too_many_keys"
 
+    @property
+    def number(self) -> int:
+        """From 1, for where there is room for a number only."""
+        return 1 + list(Fault).index(self)
+
 
 class PointError(Exception):
     """No usable answer; the message says why and holds no part of it."""
