@@ -1,159 +1,143 @@
 """The perf gate: fails when a ratio has dropped against ``bench/baseline.json``, by 10% (over sockets 20%).
 
-A ratio is the median of interleaved rounds. One that seems to have dropped is measured again, up to three
-times and each time for longer, and fails only if it is low each time: a disturbance passes, a slower program
-does not. Ratios depend on the processor, so the baseline holds them by machine; on one that it does not know,
-the gate compares with the lowest known value and lets more pass. ``--record`` measures and enters this
-machine.
+Every attempt measures in a process of its own (``gate_attempt``); a ratio is made of the least costs of all
+attempts (``gate_verdict``). A pair whose ratio is low is measured again and again, ``MOST_ATTEMPTS`` times at
+most and with pauses, before it fails. What a busy machine leaves undecided is reported as inconclusive and
+counted in the last line, and fails nothing. Ratios depend on the processor, so the baseline holds them by
+machine; on one that it does not know, the gate compares with the lowest known value and lets more pass.
+``--record`` enters this machine. ``--drill PERCENT`` slows our side down, to see the gate fail.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import statistics
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import tempfile
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench import report
-from bench.gate_ratios import PARTS, TOLERANCES, Measure
-from ronkms.observe.logs import configure_logs
+from bench.gate_attempt import AttemptError, Wanted, attempt
+from bench.gate_baseline import BASELINE, Baseline, BaselineError, Expected, enter, load, this_machine
+from bench.gate_pairs import PARTS
+from bench.gate_sample import Costs
+from bench.gate_verdict import Outcome, Verdict, judge, ratio
 
-BASELINE = Path(__file__).resolve().parent / "baseline.json"
-FOREIGN_TOLERANCE = 0.40
+TOLERANCES = {"native": 0.10, "wsgi": 0.10, "http": 0.20}
+"""By which part of the baseline a ratio may be lower, by part of the gate."""
+FOREIGN_TOLERANCE = 0.50
 """For a machine that is not in the baseline: it catches what is grossly slower."""
-ATTEMPTS = (1, 2, 3, 4)
-"""How many times longer than the first the samples of each attempt are."""
-RECORDED_ATTEMPTS = 3
+FEWEST_ATTEMPTS = 2
+MOST_ATTEMPTS = 8
+RECORDED_ATTEMPTS = {"native": 12, "wsgi": 12, "http": 3}
+PAUSE_SECONDS = 1.0
+"""Before another attempt for what is low: a disturbance may pass meanwhile."""
+
+Attempt = Callable[[frozenset[str] | None], dict[str, Costs]]
+"""Costs of the named pairs, or of all."""
 
 
-class BaselineError(Exception):
-    """The baseline cannot be used; the message says what to do."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Expected ratios by name; ``known`` is False if they are another machine's."""
-
-    expected: Mapping[str, float]
-    known: bool
-
-    def tolerance(self, part: str) -> float:
-        """By which part a measured ratio may be lower."""
-        return TOLERANCES[part] if self.known else FOREIGN_TOLERANCE
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What came out for one ratio; ``measured`` is the best attempt's median."""
-
-    name: str
-    measured: float
-    expected: float
-    passed: bool
-
-    def __str__(self) -> str:
-        change = self.measured / self.expected - 1
-        word = "ok  " if self.passed else "FAIL"
-        return f"{word} {self.name:50} {self.measured:7.3f}   baseline {self.expected:7.3f}   {change:+.1%}"
-
-
-def this_machine() -> str:
-    """The name under which ratios of this machine are kept."""
-    return f"{report.cpu_model()}, {os.cpu_count()} cores"
-
-
-def limits(baseline: Path, machine: str) -> Limits:
-    """What ``baseline`` says for ``machine``. Raises BaselineError."""
-    try:
-        machines: dict[str, dict[str, float]] = json.loads(baseline.read_text())["machines"]
-    except (OSError, ValueError, KeyError) as error:
-        raise BaselineError(f"{baseline} cannot be read ({error}): run make gate-baseline") from None
-    if machine in machines:
-        return Limits(machines[machine], known=True)
-    lowest: dict[str, float] = {}
-    for ratios in machines.values():
-        for name, ratio in ratios.items():
-            lowest[name] = min(ratio, lowest.get(name, ratio))
-    return Limits(lowest, known=False)
-
-
-def judge(name: str, measure: Measure, expected: float, tolerance: float) -> Verdict:
-    """Makes ``ATTEMPTS``, until a median is at least ``expected`` less ``tolerance``."""
-    best = 0.0
-    for longer in ATTEMPTS:
-        best = max(best, statistics.median(measure(longer)))
-        if best >= expected * (1 - tolerance):
-            return Verdict(name, best, expected, passed=True)
-    return Verdict(name, best, expected, passed=False)
-
-
-def judge_all(
-    measures: Mapping[str, Measure], expected: Mapping[str, float], tolerance: float
+def decide(
+    make: Attempt, baseline: Baseline, tolerance: float, pause: float = PAUSE_SECONDS
 ) -> list[Verdict]:
-    """A verdict for each measure, printed as it comes. Raises BaselineError."""
-    unknown = measures.keys() - expected.keys()
-    if unknown:
-        raise BaselineError(f"the baseline lacks {', '.join(sorted(unknown))}: run make gate-baseline")
-    verdicts = []
-    for name, measure in measures.items():
-        verdicts.append(judge(name, measure, expected[name], tolerance))
-        print(verdicts[-1], flush=True)
-    return verdicts
+    """A verdict for each pair, printed when it stands. Raises BaselineError, AttemptError."""
+    attempts: dict[str, list[Costs]] = {}
+    decided: list[Verdict] = []
+    left: frozenset[str] | None = None
+    for number in range(1, MOST_ATTEMPTS + 1):
+        if number > FEWEST_ATTEMPTS:
+            time.sleep(pause)
+        for name, costs in make(left).items():
+            attempts.setdefault(name, []).append(costs)
+        unknown = attempts.keys() - baseline.expected.keys()
+        if unknown:
+            raise BaselineError(f"the baseline lacks {', '.join(sorted(unknown))}: run make gate-baseline")
+        if number < FEWEST_ATTEMPTS:
+            continue
+        low = []
+        for name in attempts if left is None else sorted(left):
+            verdict = judge(name, attempts[name], baseline.expected[name], tolerance, baseline.known)
+            if verdict.outcome is Outcome.PASSED or number == MOST_ATTEMPTS:
+                decided.append(verdict)
+                print(verdict, flush=True)
+            else:
+                low.append(name)
+        if not low:
+            break
+        left = frozenset(low)
+    return decided
 
 
-def record(measures: Mapping[str, Measure]) -> dict[str, float]:
-    """The median of ``RECORDED_ATTEMPTS`` attempts of each measure, in turn."""
-    medians: dict[str, list[float]] = {name: [] for name in measures}
-    for _ in range(RECORDED_ATTEMPTS):
-        for name, measure in measures.items():
-            medians[name].append(statistics.median(measure(1)))
-    return {name: round(statistics.median(found), 3) for name, found in medians.items()}
+def record(make: Attempt, count: int) -> dict[str, Expected]:
+    """What ``count`` attempts converge to. Raises AttemptError."""
+    attempts: dict[str, list[Costs]] = {}
+    for _ in range(count):
+        for name, costs in make(None).items():
+            attempts.setdefault(name, []).append(costs)
+    return {
+        name: Expected(round(ratio(found), 3), round(min(costs.theirs for costs in found), 1))
+        for name, found in attempts.items()
+    }
 
 
-def enter(baseline: Path, machine: str, ratios: Mapping[str, float]) -> None:
-    """Writes the ratios of ``machine`` into the file and leaves those of others."""
-    kept = json.loads(baseline.read_text()) if baseline.exists() else {"machines": {}}
-    kept["machines"][machine] = dict(ratios)
-    baseline.write_text(json.dumps(kept, indent=2) + "\n")
+def attempts_in(directory: Path, part: str, slower: float) -> Attempt:
+    """Real attempts, whose copies stay in ``directory``."""
+    made = 0
+
+    def make(names: frozenset[str] | None) -> dict[str, Costs]:
+        nonlocal made
+        made += 1
+        return attempt(Wanted([part], names, slower), directory / f"{part}-{made}")
+
+    return make
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0 all within the limits, 1 a ratio has dropped, 2 no usable baseline."""
+    """Exit status: 0 nothing has dropped, 1 a ratio has, 2 no usable baseline or measurement."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--baseline", type=Path, default=BASELINE)
     options.add_argument("--record", action="store_true", help="enter this machine into the baseline")
     options.add_argument("--part", choices=PARTS, action="append", help="only this part; repeatable")
+    options.add_argument("--drill", type=float, default=0.0, metavar="PERCENT", help="lose so much speed")
     chosen = options.parse_args(arguments)
     parts = [part for part in PARTS if chosen.part is None or part in chosen.part]
-    if chosen.record:
-        ratios: dict[str, float] = {}
-        for part in PARTS:
-            with PARTS[part]() as measures:
-                ratios |= record(measures)
-        enter(chosen.baseline, this_machine(), ratios)
-        print(json.dumps(ratios, indent=2))
-        return 0
-    verdicts = []
-    try:
-        found = limits(chosen.baseline, this_machine())
-        if not found.known:
-            print(f"{this_machine()} is not in the baseline: up to {FOREIGN_TOLERANCE:.0%} lower passes")
-        for part in parts:
-            with PARTS[part]() as measures:
-                verdicts += judge_all(measures, found.expected, found.tolerance(part))
-    except BaselineError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    failed = [verdict.name for verdict in verdicts if not verdict.passed]
-    if failed:
-        print(f"perf gate: dropped against the baseline: {'; '.join(failed)}", file=sys.stderr)
-    return 1 if failed else 0
+    with tempfile.TemporaryDirectory() as copies:
+        try:
+            if chosen.record:
+                return _record(chosen.baseline, Path(copies))
+            return _check(chosen.baseline, parts, chosen.drill, Path(copies))
+        except (AttemptError, BaselineError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+
+
+def _record(file: Path, copies: Path) -> int:
+    found: dict[str, Expected] = {}
+    for part in PARTS:
+        found |= record(attempts_in(copies, part, 0.0), RECORDED_ATTEMPTS[part])
+    enter(file, this_machine(), found)
+    for name, expected in found.items():
+        print(f"{name:44} {expected.ratio:7.3f}")
+    return 0
+
+
+def _check(file: Path, parts: Sequence[str], slower: float, copies: Path) -> int:
+    baseline = load(file, this_machine())
+    if not baseline.known:
+        print(f"{this_machine()} is not in the baseline: up to {FOREIGN_TOLERANCE:.0%} lower passes")
+    verdicts: list[Verdict] = []
+    for part in parts:
+        tolerance = TOLERANCES[part] if baseline.known else FOREIGN_TOLERANCE
+        verdicts += decide(attempts_in(copies, part, slower), baseline, tolerance)
+    dropped = [verdict.name for verdict in verdicts if verdict.outcome is Outcome.DROPPED]
+    undecided = sum(verdict.outcome is Outcome.INCONCLUSIVE for verdict in verdicts)
+    print(f"perf gate: {len(verdicts)} ratios, {len(dropped)} dropped, {undecided} inconclusive")
+    if undecided:
+        print("perf gate: WARNING: the machine is too busy to decide all; run make gate when it is quiet")
+    if dropped:
+        print(f"perf gate: dropped against the baseline: {'; '.join(dropped)}", file=sys.stderr)
+    return 1 if dropped else 0
 
 
 if __name__ == "__main__":
-    configure_logs("warning", "logfmt")
     sys.exit(main())

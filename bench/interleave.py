@@ -13,6 +13,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+
+_WATCHED_SECONDS = 0.2
 
 Operation = Callable[[int], object]
 """Does the operation as many times as the argument says."""
@@ -39,13 +42,24 @@ class Samples:
 
 @contextmanager
 def one_core() -> Iterator[None]:
-    """Ties this thread, and those that it starts meanwhile, to one core."""
+    """Ties this thread, and those that it starts meanwhile, to one core: the one that is least busy now."""
     allowed = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(allowed)})
+    before = _idle_ticks()
+    time.sleep(_WATCHED_SECONDS)
+    after = _idle_ticks()
+    os.sched_setaffinity(0, {max(allowed, key=lambda core: after.get(core, 0) - before.get(core, 0))})
     try:
         yield
     finally:
         os.sched_setaffinity(0, allowed)
+
+
+def _idle_ticks() -> dict[int, int]:
+    """By core, proc_stat(5)."""
+    lines = [line.split() for line in Path("/proc/stat").read_text().splitlines()]
+    return {
+        int(name[3:]): int(fields[3]) for name, *fields in lines if name.startswith("cpu") and name != "cpu"
+    }
 
 
 def measure_rate(operation: Operation, count: int) -> float:

@@ -1,94 +1,107 @@
-"""The gate's judgement, without measuring anything."""
+"""The gate's attempts and exit status, without measuring anything."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from bench import gate
-from bench.gate import BASELINE, FOREIGN_TOLERANCE, BaselineError, Limits, judge, judge_all, limits
-from bench.gate_ratios import HTTP_SCENARIOS, WSGI_OPERATIONS, http_ratio, native_pairs, wsgi_ratio
+from bench.gate import FEWEST_ATTEMPTS, FOREIGN_TOLERANCE, MOST_ATTEMPTS, TOLERANCES, decide, record
+from bench.gate_baseline import Baseline, BaselineError, Expected
+from bench.gate_sample import Costs
+from bench.gate_verdict import Outcome
 
-TOLERANCE = 0.10
+BASELINE = Baseline({"x": Expected(2.0, 100.0), "y": Expected(1.0, 100.0)}, known=True)
 
 
 class Scripted:
-    """A measure whose attempts are given."""
+    """Attempts whose costs of ours are given, by pair; the last ones repeat. The reference costs 100."""
 
-    def __init__(self, *attempts: Sequence[float]) -> None:
-        self.attempts = list(attempts)
-        self.lengths: list[int] = []
+    def __init__(self, **ours: list[float]) -> None:
+        self.ours = ours
+        self.asked: list[frozenset[str] | None] = []
 
-    def __call__(self, longer: int) -> Sequence[float]:
-        self.lengths.append(longer)
-        return self.attempts.pop(0)
-
-
-def test_one_good_attempt_is_enough() -> None:
-    measure = Scripted([2.0, 1.99, 2.5])
-    assert judge("x", measure, 2.0, TOLERANCE).passed
-    assert measure.attempts == []
-
-
-def test_a_disturbed_attempt_is_repeated() -> None:
-    measure = Scripted([1.0] * 5, [1.5] * 5, [2.0] * 5)
-    verdict = judge("x", measure, 2.0, TOLERANCE)
-    assert (verdict.passed, verdict.measured) == (True, 2.0)
-    assert measure.lengths == [1, 2, 3], "each attempt is longer"
+    def __call__(self, names: frozenset[str] | None) -> dict[str, Costs]:
+        made = len(self.asked)
+        self.asked.append(names)
+        return {
+            name: Costs(costs[min(made, len(costs) - 1)], 100.0)
+            for name, costs in self.ours.items()
+            if names is None or name in names
+        }
 
 
-def test_low_attempts_fail_with_the_best_of_them() -> None:
-    verdict = judge("x", Scripted([1.7] * 5, [1.79] * 5, [1.6] * 5, [1.7] * 5), 2.0, TOLERANCE)
-    assert (verdict.passed, verdict.measured) == (False, 1.79)
-    assert str(verdict).startswith("FAIL x") and "-10.5%" in str(verdict)
+def outcomes(attempts: Scripted) -> dict[str, Outcome]:
+    return {verdict.name: verdict.outcome for verdict in decide(attempts, BASELINE, 0.10, pause=0.0)}
 
 
-def test_a_tenth_less_still_passes() -> None:
-    assert judge("x", Scripted([1.8001] * 5), 2.0, TOLERANCE).passed
+def test_what_is_as_fast_as_before_passes_after_the_fewest_attempts() -> None:
+    attempts = Scripted(x=[50.0], y=[100.0])
+    assert outcomes(attempts) == {"x": Outcome.PASSED, "y": Outcome.PASSED}
+    assert attempts.asked == [None] * FEWEST_ATTEMPTS
 
 
-def test_outliers_in_the_rounds_do_not_matter() -> None:
-    assert judge("x", Scripted([0.1, 2.0, 2.0, 0.2, 2.0]), 2.0, TOLERANCE).passed
-    low = [9.0, 1.0, 1.0, 9.0, 1.0]
-    assert not judge("x", Scripted(low, low, low, low), 2.0, TOLERANCE).passed
+def test_only_what_is_low_is_measured_again_until_it_passes() -> None:
+    attempts = Scripted(x=[80.0, 80.0, 80.0, 51.0], y=[100.0])
+    assert outcomes(attempts) == {"y": Outcome.PASSED, "x": Outcome.PASSED}
+    assert attempts.asked[FEWEST_ATTEMPTS:] == [frozenset({"x"})] * 2
 
 
-def test_a_ratio_without_a_baseline_is_an_error() -> None:
+def test_what_stays_low_fails_after_the_most_attempts() -> None:
+    attempts = Scripted(x=[57.0], y=[100.0])
+    assert outcomes(attempts) == {"y": Outcome.PASSED, "x": Outcome.DROPPED}
+    assert len(attempts.asked) == MOST_ATTEMPTS
+
+
+def test_a_pair_without_a_baseline_is_an_error() -> None:
     with pytest.raises(BaselineError, match="lacks new: run make gate-baseline"):
-        judge_all({"new": Scripted([1.0])}, {"old": 1.0}, TOLERANCE)
+        decide(Scripted(new=[1.0]), BASELINE, 0.10)
 
 
-def test_machines_are_kept_apart(tmp_path: Path) -> None:
-    file = tmp_path / "baseline.json"
-    gate.enter(file, "fast", {"x": 4.0, "y": 1.0})
-    gate.enter(file, "slow", {"x": 3.0, "y": 2.0})
-    gate.enter(file, "fast", {"x": 5.0, "y": 1.5})
-    assert limits(file, "fast") == Limits({"x": 5.0, "y": 1.5}, known=True)
-    assert limits(file, "slow") == Limits({"x": 3.0, "y": 2.0}, known=True)
-    assert limits(file, "never seen") == Limits({"x": 3.0, "y": 1.5}, known=False)
+def test_the_baseline_is_what_many_attempts_converge_to() -> None:
+    assert record(Scripted(x=[80.0, 50.0, 70.0]), 3) == {"x": Expected(2.0, 100.0)}
 
 
-def test_more_passes_over_sockets_and_on_a_machine_that_is_not_known() -> None:
-    known, foreign = Limits({}, known=True), Limits({}, known=False)
-    assert [known.tolerance(part) for part in ("native", "wsgi", "http")] == [0.10, 0.10, 0.20]
-    assert {foreign.tolerance(part) for part in ("native", "wsgi", "http")} == {FOREIGN_TOLERANCE}
+def run(attempts: Scripted, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(gate, "attempts_in", lambda *_: attempts)
+    monkeypatch.setattr(gate, "load", lambda *_: BASELINE)
+    monkeypatch.setattr(gate, "PAUSE_SECONDS", 0.0)
+    return gate.main(["--part", "native"])
 
 
-@pytest.mark.parametrize("content", [None, "", "[", "{}"])
-def test_an_unusable_baseline_says_what_to_do(
-    content: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_the_exit_status_says_whether_a_ratio_has_dropped(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = tmp_path / "baseline.json"
-    if content is not None:
-        file.write_text(content)
-    assert gate.main(["--baseline", str(file)]) == 2
+    assert run(Scripted(x=[50.0], y=[100.0]), monkeypatch) == 0
+    assert "2 ratios, 0 dropped, 0 inconclusive" in capsys.readouterr().out
+    assert run(Scripted(x=[50.0], y=[120.0]), monkeypatch) == 1
+    said = capsys.readouterr()
+    assert "2 ratios, 1 dropped, 0 inconclusive" in said.out
+    assert said.err == "perf gate: dropped against the baseline: y\n"
+
+
+def test_what_is_undecided_is_counted_aloud_and_fails_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Disturbed(Scripted):
+        def __call__(self, names: frozenset[str] | None) -> dict[str, Costs]:
+            return {
+                name: Costs(costs.ours, costs.theirs, conclusive=False)
+                for name, costs in super().__call__(names).items()
+            }
+
+    assert run(Disturbed(x=[99.0], y=[100.0]), monkeypatch) == 0
+    said = capsys.readouterr().out
+    assert "2 ratios, 0 dropped, 1 inconclusive" in said
+    assert "WARNING: the machine is too busy to decide all" in said
+
+
+def test_an_unusable_baseline_is_exit_status_two(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert gate.main(["--baseline", str(tmp_path / "none.json")]) == 2
     assert "run make gate-baseline" in capsys.readouterr().err
 
 
-def test_the_committed_baseline_has_every_ratio() -> None:
-    wanted = {*native_pairs(), *map(wsgi_ratio, WSGI_OPERATIONS), *map(http_ratio, HTTP_SCENARIOS)}
-    for machine, ratios in json.loads(BASELINE.read_text())["machines"].items():
-        assert set(ratios) == wanted, machine
+def test_more_passes_over_sockets_and_on_a_machine_that_is_not_known() -> None:
+    assert TOLERANCES == {"native": 0.10, "wsgi": 0.10, "http": 0.20}
+    assert max(TOLERANCES.values()) < FOREIGN_TOLERANCE
