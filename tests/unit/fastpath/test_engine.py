@@ -11,8 +11,16 @@ from pathlib import Path
 import pytest
 from ronkms_native import Arena, AuditLog, Custody
 
-from ronkms._fastpath import UNKNOWN_KEY, CompiledToken, Engine, SignKey, VerifyKey
-from ronkms.domain.measure import AUDIT_DIGEST, CAPABILITY, COUNTER_INDEX, KEYRING, POLICY, http_counter
+from ronkms._fastpath import UNKNOWN_GRANT, UNKNOWN_KEY, CompiledToken, Engine, Grant, SignKey, VerifyKey
+from ronkms.domain.measure import (
+    AUDIT_DIGEST,
+    CAPABILITY,
+    COUNTER_INDEX,
+    EXTERNAL_POLICY,
+    KEYRING,
+    POLICY,
+    http_counter,
+)
 from tests.fakes.api import make_arena
 
 SIGN, VERIFY = 0, 1
@@ -22,9 +30,9 @@ SIGNATURE = b"s" * 64
 
 
 class Taught:
-    """An engine that knows one token and one key, over real parts."""
+    """An engine that knows one token and one key, over real parts. ``external``: so is an external policy."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, external: bool = False) -> None:
         self.arena: Arena = make_arena()
         custody, _ = Custody.create("dev", None)
         self.digest_keys = [custody.unseal_mac_key(custody.generate_mac_key(b""), b"") for _ in range(2)]
@@ -36,6 +44,7 @@ class Taught:
             generations=(KEYRING, CAPABILITY, POLICY, AUDIT_DIGEST),
             counters=(http_counter(200), COUNTER_INDEX["kms_audit_records_total"]),
             outcomes=(0, 1),
+            external=EXTERNAL_POLICY if external else None,
         )
         self.prefix = self.arena.cache_tag([b"a key"])
         self.signed: list[bytes] = []
@@ -80,6 +89,24 @@ class Taught:
             sign=self.sign,
         )
         self.engine.learn_sign_key(b"t", b"k", sign)
+
+    def teach_grant(
+        self,
+        operation: int,
+        *,
+        seconds: float = 3600.0,
+        key_id: bytes = b"k",
+        cert: str = "",
+        peer: str = PEER,
+    ) -> None:
+        grant = Grant(
+            until=time.monotonic_ns() + int(seconds * 1e9),
+            keyring=self.arena.generation(KEYRING),
+            capability=self.arena.generation(CAPABILITY),
+            policy=self.arena.generation(POLICY),
+            external=self.arena.generation(EXTERNAL_POLICY),
+        )
+        self.engine.learn_grant(operation, "a-token", key_id, cert, peer, grant)
 
     def sign(self, message: bytes) -> bytes:
         self.signed.append(message)
@@ -328,3 +355,54 @@ def test_a_full_table_gives_entries_up_and_takes_new_ones(taught: Taught) -> Non
             name, CompiledToken(name.encode(), b"", 1 << 40, 0.0, [(SIGN, b"*")], [], 0), generation
         )
         assert taught.engine.token(SIGN, f"Bearer {name}") is not None
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[Taught]:
+    made = Taught(tmp_path, external=True)
+    made.cache(digest(b"m"), 1)
+    yield made
+    inflight = made.arena.snapshot().inflight
+    assert (inflight["sign"][0], inflight["verify"][0]) == (0, 0)
+
+
+def test_with_an_external_policy_nothing_is_answered_without_a_grant(guarded: Taught) -> None:
+    for operation in (SIGN, VERIFY):
+        assert guarded.ask(operation) == UNKNOWN_GRANT
+        guarded.teach_grant(operation)
+        assert isinstance(guarded.ask(operation), bytes)
+    assert len(guarded.signed) == 1
+    assert guarded.log.head[0] == 2
+
+
+def test_a_grant_is_for_one_operation_key_certificate_and_peer(guarded: Taught) -> None:
+    guarded.teach_grant(VERIFY)
+    guarded.teach_grant(SIGN, key_id=b"other")
+    guarded.teach_grant(SIGN, cert="ab" * 32)
+    guarded.teach_grant(SIGN, peer="192.0.2.8")
+    guarded.teach_grant(SIGN, cert=PEER, peer="")
+    assert guarded.ask(SIGN) == UNKNOWN_GRANT
+    assert isinstance(guarded.ask(SIGN, cert="ab" * 32), bytes)
+
+
+def test_a_grant_ends_by_the_clock(guarded: Taught) -> None:
+    guarded.teach_grant(SIGN, seconds=0.0)
+    assert guarded.ask(SIGN) == UNKNOWN_GRANT
+    guarded.teach_grant(SIGN, seconds=0.2)
+    time.sleep(0.2)
+    assert guarded.ask(SIGN) == UNKNOWN_GRANT
+
+
+@pytest.mark.parametrize("generation", [KEYRING, CAPABILITY, POLICY, EXTERNAL_POLICY])
+def test_a_grant_ends_with_each_generation(guarded: Taught, generation: int) -> None:
+    guarded.teach_grant(SIGN)
+    assert isinstance(guarded.ask(SIGN), bytes)
+    guarded.arena.bump(generation)
+    guarded.teach_token()
+    guarded.teach_keys()
+    assert guarded.ask(SIGN) == UNKNOWN_GRANT
+
+
+def test_a_grant_without_an_external_policy_is_a_fault(taught: Taught) -> None:
+    with pytest.raises(ValueError, match="no external policy"):
+        taught.teach_grant(SIGN)
