@@ -107,8 +107,7 @@ class FileTransport:
         return True
 
     def _check_content(self, here: os.stat_result) -> None:
-        if not here.st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
-            raise Unavailable(f"{self._path} is read-only; give it back its write permission")
+        self._require_write_permission(here)
         if here.st_size < self._size:
             _log.warning("audit_sink_file_cut", sink=self._name, path=str(self._path), bytes=here.st_size)
         self._size = here.st_size
@@ -120,6 +119,11 @@ class FileTransport:
         self.open()
         _log.info("audit_sink_file_reopened", sink=self._name, path=str(self._path))
 
+    def _require_write_permission(self, status: os.stat_result) -> None:
+        """An open descriptor writes on, and root writes anyway: who took the permission away meant it."""
+        if not status.st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
+            raise Unavailable(f"{self._path} is read-only; give it back its write permission")
+
     def _cut_back(self, size: int) -> None:
         with suppress(OSError):
             if os.fstat(self._descriptor).st_size > size:
@@ -129,6 +133,7 @@ class FileTransport:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise Unavailable(f"{self._path} is not a regular file")
+        self._require_write_permission(status)
         return status.st_size
 
     def _cut_torn_line(self, descriptor: int, size: int) -> int:

@@ -129,7 +129,11 @@ def test_a_read_only_file_is_noticed(transport: FileTransport, path: Path) -> No
     path.chmod(0o400)
     with pytest.raises(Unavailable, match="is read-only"):
         transport.check()
+    transport.close()
+    with pytest.raises(Unavailable, match="is read-only"):
+        transport.open()
     path.chmod(0o600)
+    transport.open()
     transport.check()
 
 
