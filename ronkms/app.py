@@ -22,12 +22,13 @@ from ronkms.api.entry import Entry
 from ronkms.api.openapi_documents import served_documents
 from ronkms.audit.checkpoint_files import CheckpointFiles
 from ronkms.audit.checkpointer import Checkpointer
+from ronkms.audit.digest_epochs import read_epochs
 from ronkms.audit.digest_keys import DigestKeys
 from ronkms.audit.digest_rotation import DigestRotation
 from ronkms.audit.escrow import read_recipient
 from ronkms.audit.intents import IntentLedger
 from ronkms.audit.log import AuditLogTrail
-from ronkms.audit.log_keys import LogSigner, ensure_log_keys
+from ronkms.audit.log_keys import LogSigner, ensure_log_keys, newest_key_set
 from ronkms.audit.note import NoteKey
 from ronkms.audit.receipt import CheckpointReceipts
 from ronkms.audit.recheck import LogRecheck
@@ -74,6 +75,7 @@ from ronkms.policy.external.probe import Probe
 from ronkms.policy.pq import VerifyMode
 from ronkms.policy.registry import PolicyRegistry
 from ronkms.seal import open_custody
+from ronkms.service.admin_recovery import AdminRecovery
 from ronkms.service.external_policy import ExternalPolicy
 from ronkms.service.external_policy_meter import ArenaMeter
 from ronkms.service.hot_path import HotPath
@@ -177,6 +179,7 @@ class Application:
         log = _open_audit_log(settings, self.arena, directory)
         prepare_positions(settings.audit_sinks, directory, log.head)
         origin = ensure_log_keys(directory, self.custody).origin
+        self._digest_epochs_found = len(read_epochs(directory).epochs)
         self._digest_keys = DigestKeys(
             directory, origin, self.custody, partial(self.arena.generation, AUDIT_DIGEST)
         )
@@ -204,7 +207,16 @@ class Application:
         recovery = Recovery(
             store=self.store,
             audit=self.audit,
-            is_revoked=lambda revoked: revoked in self.capability_registry.state.revoked,
+            admin=AdminRecovery(
+                found={
+                    "cap": self.capability_registry.found,
+                    "policy": self.policy_registry.found,
+                    "audit.rotate": newest_key_set(self.settings.data_path / "audit"),
+                    "audit.rotate-digest-key": self._digest_epochs_found,
+                },
+                is_revoked=lambda revoked: revoked in self.capability_registry.state.revoked,
+                is_destroyed=self.digest_rotation.is_destroyed,
+            ),
         )
         try:
             verdicts = recovery.recover(self._intents.open, self._intents.done)

@@ -75,6 +75,11 @@ class Checkpointer:
         """The log's public keys, retired ones included."""
         return self._signer.keys
 
+    @property
+    def key_set(self) -> int:
+        """Number of the keys that sign."""
+        return self._signer.number
+
     def start(self) -> None:
         """Begins to follow."""
         self._thread.start()

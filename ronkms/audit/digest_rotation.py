@@ -137,6 +137,10 @@ class DigestRotation:
             raise NotFound(f"the digest key of epoch {epoch} was destroyed; an escrow of it may exist")
         return self._keys.unseal(found).mac(data).hex()
 
+    def is_destroyed(self, number: int) -> bool:
+        """Whether the key of that epoch is gone. Raises IntegrityError, Unavailable."""
+        return any(epoch.number == number and epoch.destroyed_at for epoch in self.epochs())
+
     def destroy(self, number: int) -> Epoch:
         """Forgets the key of an ended epoch of which no record is in the directory any more.
 

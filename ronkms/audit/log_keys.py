@@ -43,6 +43,11 @@ class LogKeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     origin: str
     keys: tuple[LogKey, ...]
 
+    @property
+    def newest(self) -> int:
+        """Number of the newest set."""
+        return self.keys[-1].number
+
     def note_keys(self) -> tuple[NoteKey, ...]:
         """The public keys, retired ones included, oldest first."""
         return tuple(NoteKey(self.origin, _TYPE_OF_ALG[key.alg], key.public) for key in self.keys)
@@ -75,6 +80,13 @@ def ensure_log_keys(directory: Path, custody: Custody) -> LogKeyFile:
     return found
 
 
+def newest_key_set(directory: Path) -> int:
+    """Number of the newest keys of the log in ``directory``; 0 if it has none yet. Raises IntegrityError,
+    OSError."""
+    found = read_log_keys(directory)
+    return 0 if found is None else found.newest
+
+
 class LogSigner:
     """Signs checkpoints with the newest keys."""
 
@@ -100,6 +112,11 @@ class LogSigner:
         """The public keys that sign now."""
         return tuple(key for key, _ in self._private)
 
+    @property
+    def number(self) -> int:
+        """Of the set that signs."""
+        return self._file.newest
+
     def sign(self, size: int, root: bytes) -> Note:
         """A note with one signature line a key."""
         checkpoint = Checkpoint(self.origin, size, root)
@@ -114,7 +131,7 @@ class LogSigner:
         """New keys sign from now on; the private parts of the old ones are dropped. Raises OSError.
 
         Returns the new public keys."""
-        number = self._file.keys[-1].number + 1
+        number = self._file.newest + 1
         now = int(time.time())
         retired = tuple(
             key if key.retired_at else msgspec.structs.replace(key, sealed=b"", retired_at=now)

@@ -19,7 +19,6 @@ from ronkms.capability.state import (
     REVOCATION_ID_LENGTH,
     Revoked,
     RootAdded,
-    RootRetired,
     RootWithdrawn,
     revocation_id,
 )
@@ -138,16 +137,7 @@ class CapabilityMint:
         if not 0 <= overlap_seconds <= self.max_ttl_seconds:
             raise BadRequest(f"overlap must be from 0 s to {self.max_ttl_seconds} s", field="/overlap")
         self._registry.refresh()
-        before = list(self._registry.state.roots.values())
-        number = self._add_root()
-        now = self._now()
-        for root in before:
-            until = now + overlap_seconds
-            if root.until is not None and root.until <= now:
-                self._registry.append(RootWithdrawn(root.number, now))
-            elif root.until is None or root.until > until:
-                self._registry.append(RootRetired(root.number, until, now))
-        return number
+        return self._add_root(others_until=self._now() + overlap_seconds)
 
     def withdraw(self, number: int) -> None:
         """Refuses every token of root ``number``. Raises NotFound, Conflict (it is the newest)."""
@@ -183,9 +173,9 @@ class CapabilityMint:
             self._key = RootKey.open(newest, self._registry.state.roots[newest].sealed, self._seal)
         return self._key
 
-    def _add_root(self) -> int:
+    def _add_root(self, others_until: int | None = None) -> int:
         number = self._registry.state.newest + 1
         key, public, sealed = RootKey.generate(number, self._seal)
-        self._registry.append(RootAdded(number, public, sealed, self._now()))
+        self._registry.append(RootAdded(number, public, sealed, self._now(), others_until))
         self._key = key
         return number

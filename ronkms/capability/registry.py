@@ -32,6 +32,16 @@ class CapabilityRegistry:
         state = CapabilityState()
         return cls(SealedJournal.open(directory, JOURNAL, mac=mac, state=state, signal=signal), state)
 
+    @property
+    def found(self) -> int:
+        """Number of the last entry that an earlier run of the server left."""
+        return self._journal.found
+
+    def settled(self) -> int:
+        """Number of the last entry; what a dead process left half written is decided. Raises
+        BackendUnavailable, IntegrityError, OSError."""
+        return self._journal.settled()
+
     def refresh(self) -> None:
         """Replays what other processes appended. One atomic load when nothing changed.
 

@@ -19,13 +19,24 @@ REVOCATION_ID_LENGTH: Final = 32
 signature. That half is the commitment R, which nobody but the signer can vary, unlike S."""
 
 
-class RootAdded(msgspec.Struct, frozen=True, tag="root", tag_field="type", forbid_unknown_fields=True):
-    """A new root. ``public``: 32 bytes, Ed25519. ``sealed``: its private key under the root of the seal."""
+class RootAdded(
+    msgspec.Struct,
+    frozen=True,
+    tag="root",
+    tag_field="type",
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+):
+    """A new root. ``public``: 32 bytes, Ed25519. ``sealed``: its private key under the root of the seal.
+
+    ``others_until`` (Unix seconds): how long tokens of the roots before are good at most; roots whose end has
+    passed at ``at`` are withdrawn. So a rotation is one entry, and a crash leaves all of it or nothing."""
 
     number: int
     public: bytes
     sealed: bytes
     at: int
+    others_until: int | None = None
 
 
 class RootRetired(msgspec.Struct, frozen=True, tag="retire", tag_field="type", forbid_unknown_fields=True):
@@ -107,17 +118,35 @@ class CapabilityState:
         match entry:
             case RootAdded():
                 root = Root(entry.number, entry.public, entry.sealed, entry.at)
-                self.roots = {**self.roots, entry.number: root}
+                self._keep_roots({**self._after_rotation(entry), entry.number: root}, entry.number)
                 self.newest = entry.number
             case RootRetired():
                 root = msgspec.structs.replace(self.roots[entry.number], until=entry.until)
                 self.roots = {**self.roots, entry.number: root}
             case RootWithdrawn():
-                self.roots = {number: root for number, root in self.roots.items() if number != entry.number}
-                oldest = min(self.roots, default=self.newest + 1)
-                self.revoked = {key: value for key, value in self.revoked.items() if value.root >= oldest}
+                kept = {number: root for number, root in self.roots.items() if number != entry.number}
+                self._keep_roots(kept, self.newest + 1)
             case Revoked():
                 self.revoked[entry.id] = entry
+
+    def _after_rotation(self, entry: RootAdded) -> dict[int, Root]:
+        if entry.others_until is None:
+            return self.roots
+        ends = {
+            number: entry.others_until if root.until is None else min(root.until, entry.others_until)
+            for number, root in self.roots.items()
+            if root.until is None or root.until > entry.at
+        }
+        return {
+            number: msgspec.structs.replace(self.roots[number], until=until) for number, until in ends.items()
+        }
+
+    def _keep_roots(self, kept: dict[int, Root], oldest: int) -> None:
+        """``oldest``: what counts as the oldest root if none is kept."""
+        if self.roots.keys() - kept.keys():
+            oldest = min(kept, default=oldest)
+            self.revoked = {key: value for key, value in self.revoked.items() if value.root >= oldest}
+        self.roots = kept
 
     def live_count(self) -> int:
         """How many entries ``live_entries`` gives."""

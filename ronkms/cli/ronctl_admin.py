@@ -26,7 +26,8 @@ class _Answer(msgspec.Struct):
 def ask(
     data_directory: Path, op: str, result: type[Result], arguments: msgspec.Struct | None = None
 ) -> Result:
-    """The answer to one request. Raises the server's error, Unavailable (no server), Denied (other user)."""
+    """The answer to one request. Raises the server's error, Unavailable (no server, or it ended before it
+    answered), Denied (other user)."""
     request = {"v": VERSION, "op": op, "args": arguments or NoArguments()}
     path = data_directory / SOCKET
     try:
@@ -39,6 +40,11 @@ def ask(
         ) from None
     except OSError as error:
         raise Unavailable(f"{path}: {error}") from None
+    if not line.endswith(b"\n") and len(line) <= MAX_LINE:
+        raise Unavailable(
+            f"the server ended before it had answered {op}: look whether it was done; its audit log says so"
+            " once it has started again"
+        )
     try:
         answer = msgspec.json.decode(line, type=_Answer)
         if answer.error is not None:

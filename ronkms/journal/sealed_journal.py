@@ -76,6 +76,9 @@ class SealedJournal:
         self._exclusive = False
         self._failed: str | None = None
         self.recovery = Recovery()
+        self.found = 0
+        """Number of the last entry that was there when the journal was opened, what compactions copied left
+        out."""
 
     @classmethod
     def open(
@@ -98,6 +101,7 @@ class SealedJournal:
                 on_failure.callback(journal._chain.close)
                 journal._adopt_head()
                 found = journal._recover()
+                journal.found = journal._last_made()
                 compacted = journal._compact(directory, name, codec)
             on_failure.pop_all()
         journal.recovery = Recovery(created, found.rolled_forward, found.torn_bytes, compacted)
@@ -123,6 +127,12 @@ class SealedJournal:
         with self._reading:
             self._replay_to(self._committed())
             self._seen = generation
+
+    def settled(self) -> int:
+        """Number of the last entry, after it was decided about one that a dead process left half written: so
+        the next append gets the number after it. Raises as :meth:`exclusive` does."""
+        with self.exclusive():
+            return self.seq
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -174,6 +184,13 @@ class SealedJournal:
         """Closes the descriptors."""
         self._chain.close()
         self._writer.close()
+
+    def _last_made(self) -> int:
+        """Number of the last entry that is no copy of a compaction."""
+        header = self._chain.header
+        if header.previous is not None and self._chain.entries == header.snapshot:
+            return header.previous.seq
+        return self.seq
 
     def _committed(self) -> Position:
         head = self._chain.read_head()

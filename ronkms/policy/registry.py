@@ -56,6 +56,16 @@ class PolicyRegistry:
         self._journal.refresh()
         return self.state.decide(tenant, key_id)
 
+    @property
+    def found(self) -> int:
+        """Number of the last entry that an earlier run of the server left."""
+        return self._journal.found
+
+    def settled(self) -> int:
+        """Number of the last entry; what a dead process left half written is decided. Raises
+        BackendUnavailable, IntegrityError, OSError."""
+        return self._journal.settled()
+
     def refresh(self) -> None:
         """Replays what other processes appended. Raises IntegrityError, OSError."""
         self._journal.refresh()

@@ -34,6 +34,8 @@ class AuditTrailWithHead(Protocol):
 class LogKeyRotation(Protocol):
     """The part of ``ronkms.audit.checkpointer.Checkpointer`` that is used here."""
 
+    @property
+    def key_set(self) -> int: ...
     def rotate_keys(self) -> tuple[NoteKey, ...]: ...
 
 
@@ -60,12 +62,20 @@ class AuditAdmin:
         """The log's end."""
         return messages.AuditHead(*self._audit.head)
 
+    def last_key_set(self) -> int:
+        """Number of the keys that sign checkpoints now."""
+        return self._log_keys.key_set
+
     def rotate(self, _: messages.NoArguments) -> messages.AuditKeys:
         """New keys for checkpoints. Raises IntegrityError, Unavailable."""
         try:
             return messages.AuditKeys([key.encoded() for key in self._log_keys.rotate_keys()])
         except OSError as error:
             raise Unavailable(f"the keys of the audit log cannot be written: {error.strerror}") from None
+
+    def last_digest_epoch(self) -> int:
+        """Number of the digest key in use; 0 before the first. Raises IntegrityError, Unavailable."""
+        return max((epoch.number for epoch in self._digest_epochs.epochs() if epoch.announced), default=0)
 
     def rotate_digest_key(self, _: messages.NoArguments) -> messages.DigestEpoch:
         """A new epoch, in use by all workers when it returns. Raises AuditUnavailable, IntegrityError,

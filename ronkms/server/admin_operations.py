@@ -1,8 +1,10 @@
 """The operations behind the admin socket. Who may ask was decided before (``admin_socket``).
 
 An operation that changes something writes an audit intent first, on disk, and its outcome before the
-answer; one that reads writes one record. ``status``, ``audit.head`` and ``audit.sinks`` write none, so that a
-server whose audit log cannot be written can still say so.
+answer; both name the number of the change that was next, so that the next start can tell what a crash left
+(``service.admin_recovery``). One that reads, or changes nothing that lasts, writes one record. ``status``,
+``audit.head`` and ``audit.sinks`` write none, so that a server without a writable audit log still answers
+them.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import os
 import secrets
 from collections.abc import Callable
 from itertools import islice
+from threading import Lock
 from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
@@ -56,12 +59,13 @@ class AdminContext(ExplanationContext, PolicyContext, Protocol):
 class _Operation(NamedTuple):
     arguments: type[msgspec.Struct]
     run: Callable[[Any], msgspec.Struct]
-    changes: bool = False
+    changes: Callable[[], int] | None = None
+    """Number of the last change, of an operation that makes one: it has an intent and an outcome."""
     audited: bool = True
 
 
 class AdminOperations:
-    """Runs one request at a time for a peer whose identity is known."""
+    """Runs one request at a time for a peer whose identity is known, and the chore on the policy."""
 
     def __init__(
         self,
@@ -72,43 +76,56 @@ class AdminOperations:
     ) -> None:
         self._context = context
         self._mint = mint
-        policy = PolicyOperations(context)
+        self._policy = policy = PolicyOperations(context)
+        self._one_at_a_time = Lock()
+        caps, policies = context.capability_registry.settled, policy.last_entry
         sinks = SinkOperations(context)
         self._operations = {
             "status": _Operation(messages.NoArguments, self._status, audited=False),
             "audit.head": _Operation(messages.NoArguments, audit.head, audited=False),
-            "audit.rotate": _Operation(messages.NoArguments, audit.rotate, changes=True),
+            "audit.rotate": _Operation(messages.NoArguments, audit.rotate, changes=audit.last_key_set),
             "audit.rotate-digest-key": _Operation(
-                messages.NoArguments, audit.rotate_digest_key, changes=True
+                messages.NoArguments, audit.rotate_digest_key, changes=audit.last_digest_epoch
             ),
             "audit.destroy-digest-key": _Operation(
-                messages.EpochArguments, audit.destroy_digest_key, changes=True
+                messages.EpochArguments, audit.destroy_digest_key, changes=audit.last_digest_epoch
             ),
             "audit.digest-keys": _Operation(messages.NoArguments, audit.digest_keys),
             "audit.digest": _Operation(messages.DigestArguments, audit.digest),
             "audit.sinks": _Operation(messages.NoArguments, sinks.show, audited=False),
-            "audit.sinks.test": _Operation(messages.SinkArguments, sinks.test, changes=True),
+            "audit.sinks.test": _Operation(messages.SinkArguments, sinks.test, changes=_unnumbered),
             "config.get": _Operation(messages.NoArguments, self._config),
-            "cap.mint": _Operation(messages.MintArguments, self._mint_token, changes=True),
+            "cap.mint": _Operation(messages.MintArguments, self._mint_token, changes=caps),
             "cap.explain": _Operation(messages.ExplainArguments, ExplainOperation(context).explain),
-            "cap.revoke": _Operation(messages.RevokeArguments, self._revoke, changes=True),
+            "cap.revoke": _Operation(messages.RevokeArguments, self._revoke, changes=caps),
             "cap.revoked": _Operation(messages.NoArguments, self._revoked),
             "cap.roots": _Operation(messages.NoArguments, self._roots),
-            "cap.rotate": _Operation(messages.RotateArguments, self._rotate, changes=True),
-            "cap.withdraw": _Operation(messages.WithdrawArguments, self._withdraw, changes=True),
+            "cap.rotate": _Operation(messages.RotateArguments, self._rotate, changes=caps),
+            "cap.withdraw": _Operation(messages.WithdrawArguments, self._withdraw, changes=caps),
             "policy.inspect": _Operation(policy_messages.InspectArguments, policy.inspect),
-            "policy.set": _Operation(policy_messages.SetArguments, policy.set, changes=True),
-            "policy.unset": _Operation(policy_messages.UnsetArguments, policy.unset, changes=True),
-            "policy.lock": _Operation(policy_messages.LockArguments, policy.lock, changes=True),
-            "policy.except": _Operation(policy_messages.ExceptArguments, policy.make_exception, changes=True),
-            "policy.end": _Operation(policy_messages.EndArguments, policy.end, changes=True),
+            "policy.set": _Operation(policy_messages.SetArguments, policy.set, changes=policies),
+            "policy.unset": _Operation(policy_messages.UnsetArguments, policy.unset, changes=policies),
+            "policy.lock": _Operation(policy_messages.LockArguments, policy.lock, changes=policies),
+            "policy.except": _Operation(
+                policy_messages.ExceptArguments, policy.make_exception, changes=policies
+            ),
+            "policy.end": _Operation(policy_messages.EndArguments, policy.end, changes=policies),
             "policy.external": _Operation(external_messages.ExternalArguments, external.show),
-            "policy.external.flush": _Operation(messages.NoArguments, external.flush, changes=True),
-            "cache.sweep": _Operation(messages.SweepArguments, self._sweep, changes=True),
+            "policy.external.flush": _Operation(messages.NoArguments, external.flush),
+            "cache.sweep": _Operation(messages.SweepArguments, self._sweep),
         }
 
     def run(self, uid: int, request: messages.Request) -> msgspec.Struct:
         """The result. Raises :class:`KmsError`: malformed, refused, or not possible now."""
+        with self._one_at_a_time:
+            return self._run(uid, request)
+
+    def end_expired(self) -> None:
+        """The chore (``PolicyOperations.end_expired``)."""
+        with self._one_at_a_time:
+            self._policy.end_expired()
+
+    def _run(self, uid: int, request: messages.Request) -> msgspec.Struct:
         operation = self._operations.get(request.op)
         if operation is None:
             raise NotFound(f"no admin operation {request.op}; this server has {', '.join(self._operations)}")
@@ -119,9 +136,15 @@ class AdminOperations:
         if not operation.audited:
             return operation.run(arguments)
         record = _Record(self._context.audit, uid, request, arguments)
-        if operation.changes:
+        phase = ""
+        if operation.changes is not None:
+            try:
+                record.entry = operation.changes() + 1
+            except KmsError as error:
+                record.write(Outcome.ERROR, code=error.code, phase="")
+                raise
             record.write(Outcome.OK, phase="intent")
-        phase = "outcome" if operation.changes else ""
+            phase = "outcome"
         try:
             result = operation.run(arguments)
         except KmsError as error:
@@ -190,6 +213,11 @@ class AdminOperations:
         return messages.Swept(self._context.arena.cache_sweep(arguments.all))
 
 
+def _unnumbered() -> int:
+    """Of an operation whose records are all that it leaves."""
+    return -1
+
+
 class _Record:
     """The audit records of one request."""
 
@@ -200,6 +228,8 @@ class _Record:
         self._principal = f"uid:{uid}"
         self._corr_id = request.corr_id or secrets.token_hex(16)
         self._op = request.op
+        self.entry = 0
+        """Number of the change that is next; 0 for an operation that makes none."""
         self._arguments = arguments.for_audit() if isinstance(arguments, messages.WithSecrets) else arguments
 
     def write(
@@ -207,11 +237,15 @@ class _Record:
     ) -> None:
         """Raises AuditUnavailable."""
         arguments = self._arguments
-        detail = f"{self._op} {msgspec.json.encode(arguments).decode()}"
-        if isinstance(result, messages.MintedToken):
-            detail = f"{self._op} token_id={result.token_id} {detail.partition(' ')[2]}"
-        elif isinstance(result, messages.AuditKeys):
-            detail = f"{self._op} ids={','.join(key.split('+')[1] for key in result.keys)}"
+        words = [self._op]
+        if self.entry:
+            words.append(f"entry={self.entry}")
+        if isinstance(result, messages.AuditKeys):
+            words.append(f"ids={','.join(key.split('+')[1] for key in result.keys)}")
+        else:
+            if isinstance(result, messages.MintedToken):
+                words.append(f"token_id={result.token_id}")
+            words.append(msgspec.json.encode(arguments).decode())
         self._audit.record(
             op=Operation.ADMIN,
             outcome=outcome,
@@ -219,6 +253,6 @@ class _Record:
             token_id=self._principal,
             corr_id=self._corr_id,
             code=code,
-            detail=detail,
+            detail=" ".join(words),
             phase=phase,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Final, Protocol
 
 from ronkms.capability.protocol import CapabilityVerifier
@@ -56,6 +57,10 @@ class PolicyOperations:
     @property
     def _registry(self) -> PolicyRegistry:
         return self._context.policy_registry
+
+    def last_entry(self) -> int:
+        """Number of the last entry of the journal. Raises BackendUnavailable, IntegrityError."""
+        return self._registry.settled()
 
     def inspect(self, arguments: messages.InspectArguments) -> messages.PolicyView:
         """What holds now."""
@@ -147,13 +152,14 @@ class PolicyOperations:
         looks at the clock itself. Raises AuditUnavailable, BackendUnavailable."""
         self._registry.refresh()
         for one in self._registry.state.expired():
-            self._record(one, "intent", Outcome.OK)
+            record = partial(self._record, one, self.last_entry() + 1)
+            record("intent", Outcome.OK)
             try:
                 self._registry.change(lambda state, one=one: _end(state, one.tenant, one.key_id, one.name))  # type: ignore[misc]
             except KmsError as error:
-                self._record(one, "outcome", Outcome.ERROR, error.code)
+                record("outcome", Outcome.ERROR, error.code)
                 raise
-            self._record(one, "outcome", Outcome.OK)
+            record("outcome", Outcome.OK)
             self._changed("end", one.tenant, one.key_id)
 
     def _admin_token(self, token: str, arguments: messages.ExceptArguments) -> str:
@@ -166,7 +172,7 @@ class PolicyOperations:
         capability.require(Operation.ADMIN, key_id=arguments.key_id or "*", client_cert="")
         return capability.token_id
 
-    def _record(self, one: Excepted, phase: str, outcome: Outcome, code: str = "") -> None:
+    def _record(self, one: Excepted, entry: int, phase: str, outcome: Outcome, code: str = "") -> None:
         self._context.audit.record(
             op=Operation.ADMIN,
             outcome=outcome,
@@ -174,7 +180,7 @@ class PolicyOperations:
             token_id=PRINCIPAL,
             corr_id=PRINCIPAL,
             code=code,
-            detail=f"policy.end name={one.name} key_id={one.key_id} reason=expired",
+            detail=f"policy.end entry={entry} name={one.name} key_id={one.key_id} reason=expired",
             phase=phase,
         )
 

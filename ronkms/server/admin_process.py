@@ -16,7 +16,6 @@ import structlog
 from ronkms.domain.measure import GAUGE_INDEX
 from ronkms.errors import AuditUnavailable
 from ronkms.server.admin_external_policy import ExternalPolicyAdmin
-from ronkms.server.admin_policy import PolicyOperations
 from ronkms.server.board import ProcessBoard
 from ronkms.server.chores import Chore, Chores
 from ronkms.server.external_policy_health import ExternalPolicyHealth
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
     from ronkms.app import Application
     from ronkms.audit.witness_reporter import WitnessReporter
+    from ronkms.server.admin_operations import AdminOperations
     from ronkms.server.readiness import Readiness
 
 READINESS_SECONDS: Final = 0.1
@@ -82,8 +82,9 @@ class AdminProcess:
         checkpointer.start()
         if witness is not None:
             witness.start()
-        AdminSocket(application, checkpointer, self._external_admin(external)).serve_in_thread()
-        chores = Chores(self._chores(readiness))
+        admin_socket = AdminSocket(application, checkpointer, self._external_admin(external))
+        admin_socket.serve_in_thread()
+        chores = Chores(self._chores(readiness, admin_socket.operations))
         # By itself: making an RSA key takes long, and readiness must not wait for it.
         rotation = Chores([Chore("rotation", ROTATE_SECONDS, application.rotate_due)])
         # By itself too: an old log is long.
@@ -155,7 +156,7 @@ class AdminProcess:
             log_socket_errors=False,
         )
 
-    def _chores(self, readiness: Readiness) -> list[Chore]:
+    def _chores(self, readiness: Readiness, operations: AdminOperations) -> list[Chore]:
         application = self._application
         ttl_seconds = application.settings.verify_cache_ttl_ms / 1000
         return [
@@ -166,7 +167,7 @@ class AdminProcess:
             Chore("audit summary", SUMMARY_SECONDS, self._summarize),
             Chore("audit recheck", RECHECK_SECONDS, application.audit_recheck().turn),
             Chore("rollout", ROLLOUT_SECONDS, application.prepare_hybrids),
-            Chore("policy exceptions", EXCEPTION_SECONDS, PolicyOperations(application).end_expired),
+            Chore("policy exceptions", EXCEPTION_SECONDS, operations.end_expired),
             Chore("audit digest keys", DIGEST_KEY_SECONDS, application.keep_digest_keys),
             Chore("audit intents", INTENTS_SECONDS, application.follow_intents),
             Chore("clock", CLOCK_SECONDS, self._watch_clock),

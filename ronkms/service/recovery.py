@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from enum import StrEnum
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
 from ronkms.audit.intents import Phase
 from ronkms.audit.protocol import AuditTrail
-from ronkms.domain.key import Key
+from ronkms.domain.key import Key, KeyState
+from ronkms.domain.key_policy import PolicyChange
 from ronkms.domain.operation import Operation, Outcome
 from ronkms.errors import NotFound
+from ronkms.service.admin_recovery import AdminRecovery
+from ronkms.service.recovery_verdict import Verdict
 from ronkms.store.protocol import KeyStore
 
 INTERRUPTED: Final = "interrupted"
@@ -21,24 +23,17 @@ INTERRUPTED: Final = "interrupted"
 
 _MAKING: Final = frozenset({Operation.CREATE, Operation.IMPORT})
 _ADDING: Final = frozenset({Operation.ROTATE, Operation.IMPORT})
-
-
-class Verdict(StrEnum):
-    """What became of an operation that was cut off."""
-
-    COMMITTED = "committed"
-    NOT_COMMITTED = "not committed"
-    UNKNOWN = "unknown"
-    """The store shows what is in force, but not which of several requests made it so."""
+_CHANGES: Final = {"state": "state", "staged_disable": "state", "policy": "policy"}
+"""What an operation ``state`` changes, by the beginning of its detail."""
 
 
 class Recovery:
     """Before the server serves: nobody changes the store or the log meanwhile."""
 
-    def __init__(self, *, store: KeyStore, audit: AuditTrail, is_revoked: Callable[[str], bool]) -> None:
+    def __init__(self, *, store: KeyStore, audit: AuditTrail, admin: AdminRecovery) -> None:
         self._store = store
         self._audit = audit
-        self._is_revoked = is_revoked
+        self._admin = admin
 
     def recover(self, intents: Sequence[Phase], done: Sequence[Phase]) -> Counter[Verdict]:
         """Records an outcome for each of ``intents``; how many of each verdict.
@@ -56,7 +51,7 @@ class Recovery:
     def _judge(self, intent: Phase, intents: Sequence[Phase], done: Sequence[Phase]) -> tuple[Verdict, int]:
         """The verdict, and the key version for the record."""
         if intent.op == Operation.ADMIN:
-            return self._judge_admin(intent.detail), intent.key_version
+            return self._admin.judge(intent, intents, done), intent.key_version
         rivals = [one for one in intents if _same_key(one, intent) and one is not intent]
         others = [one for one in done if _same_key(one, intent)]
         try:
@@ -70,19 +65,6 @@ class Recovery:
         if intent.op in _ADDING and intent.key_version:
             return _judge_new_version(key, intent, rivals, others)
         return Verdict.UNKNOWN, intent.key_version
-
-    def _judge_admin(self, detail: str) -> Verdict:
-        name, _, arguments = detail.partition(" ")
-        if name == "cap.mint":
-            # The answer with the token leaves after the outcome, and nothing else keeps one.
-            return Verdict.NOT_COMMITTED
-        if name == "cap.revoke":
-            try:
-                revoked: Any = msgspec.json.decode(arguments)["id"]
-            except (msgspec.DecodeError, KeyError, TypeError):
-                return Verdict.UNKNOWN
-            return Verdict.COMMITTED if self._is_revoked(revoked) else Verdict.NOT_COMMITTED
-        return Verdict.UNKNOWN
 
     def _record(self, intent: Phase, verdict: Verdict, version: int) -> None:
         committed = verdict is Verdict.COMMITTED
@@ -131,15 +113,40 @@ def _judge_new_version(
 
 
 def _judge_state(key: Key, intent: Phase, rivals: Sequence[Phase], others: Sequence[Phase]) -> Verdict:
-    # As ``service/lifecycle.py`` writes it: ``state=STATE``, and ``force`` perhaps.
-    name, _, wanted = intent.detail.partition(" ")[0].partition("=")
-    if name != "state" or (intent.key_version and intent.key_version not in key.versions):
+    # As ``service/lifecycle.py`` writes it.
+    name, _, wanted = intent.detail.partition("=")
+    if name not in _CHANGES or (intent.key_version and intent.key_version not in key.versions):
         return Verdict.UNKNOWN
-    # It was in another state at the intent (service/lifecycle.py).
-    if any(one.op == Operation.STATE and one.seq > intent.seq for one in others) or any(
-        one.op == Operation.STATE for one in rivals
+    # It was otherwise at the intent (service/lifecycle.py), but others may have changed the same thing.
+    scope = _scope(intent)
+    if any(_scope(one) == scope and one.seq > intent.seq for one in others) or any(
+        _scope(one) == scope for one in rivals
     ):
         return Verdict.UNKNOWN
+    if name == "policy":
+        return _judge_policy(key, wanted)
+    if name == "staged_disable":
+        begun = key.staged is not None and f"{key.staged.percent}% over={key.staged.over}" == wanted
+        return Verdict.COMMITTED if begun else Verdict.NOT_COMMITTED
     state = key.version(intent.key_version).state if intent.key_version else key.state
-    in_force = state.value == wanted and not (key.staged and not intent.key_version)
-    return Verdict.COMMITTED if in_force else Verdict.NOT_COMMITTED
+    # A key whose disabling was begun is enabled still; to enable it is to end that. ``force`` may follow.
+    staged = key.staged is not None and not intent.key_version
+    if state.value == wanted.partition(" ")[0] and not staged:
+        return Verdict.COMMITTED
+    # The destruction of the whole key ends whatever state a version was in.
+    return Verdict.UNKNOWN if state is KeyState.DESTROYED else Verdict.NOT_COMMITTED
+
+
+def _scope(one: Phase) -> tuple[str, str, int]:
+    """What an operation ``state`` changes: the state or the policy, of the key or of one version."""
+    # After "; " if the outcome was recovered itself.
+    name = one.detail.rpartition("; ")[2].partition("=")[0]
+    return one.op, _CHANGES.get(name, name), one.key_version
+
+
+def _judge_policy(key: Key, wanted: str) -> Verdict:
+    try:
+        change = msgspec.json.decode(wanted, type=PolicyChange)
+    except msgspec.MsgspecError:  # cut short in the record
+        return Verdict.UNKNOWN
+    return Verdict.COMMITTED if change.applied(key.policy) == key.policy else Verdict.NOT_COMMITTED

@@ -133,7 +133,7 @@ def test_keys_rotate(server: ServerProcess) -> None:
         for line in (server.data_dir / "audit" / "audit-00000001.jsonl").read_text().splitlines()
     ]
     ids = ",".join(key.split("+")[1] for key in new)
-    assert f"audit.rotate ids={ids}" in details
+    assert f"audit.rotate entry=2 ids={ids}" in details
     independent(server)
 
 

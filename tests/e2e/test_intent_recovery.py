@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import signal
 import threading
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from ronkms.cli.ronctl_admin import ask
+from ronkms.errors import Unavailable
+from ronkms.server import admin_messages as messages
+from ronkms.server import admin_policy_messages as policy_messages
+from tests.e2e.support.api_client import ApiClient
 from tests.e2e.support.audit_records import read_records
 from tests.e2e.support.audit_truth import check_outcomes, check_store
 from tests.e2e.support.key_load import random_delay
+from tests.e2e.support.process_tree import listening_on
 from tests.server_process import ServerProcess
 
 ROUNDS = 6
 THREADS = 8
+FIRST_NOT_AFTER = 4_102_444_800
 
 
 class LifecycleLoad:
@@ -101,3 +111,138 @@ def test_a_worker_that_died_leaves_its_intents_to_the_next_start(tmp_path: Path)
         records = read_records(server.data_dir)
         check_outcomes(records)
         check_store(server, records)
+
+
+class AdminLoad:
+    """Admin operations and changes of a key's policy, each with its own value, until the server is gone."""
+
+    def __init__(self, server: ServerProcess, first: int) -> None:
+        self.next = first
+        self._server = server
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def join(self) -> None:
+        self._thread.join(30)
+        assert not self._thread.is_alive()
+
+    def _run(self) -> None:
+        headers = {"Authorization": f"Bearer {self._server.token}"}
+        with httpx.Client(base_url=self._server.api_url, headers=headers, timeout=20, verify=False) as client:
+            try:
+                while True:
+                    self._round(client, self.next)
+                    self.next += 1
+            except (httpx.TransportError, Unavailable):
+                return
+
+    def _round(self, client: httpx.Client, number: int) -> None:
+        directory = self._server.data_dir
+        percent = policy_messages.SetArguments("acme", f"k{number}", rollout_percent=number % 100)
+        ask(directory, "policy.set", policy_messages.PolicyView, percent)
+        revoked = messages.RevokeArguments(f"{number:032x}")
+        ask(directory, "cap.revoke", messages.RevokedBlock, revoked)
+        ask(directory, "cap.rotate", messages.RootNumber, messages.RotateArguments(3600))
+        ask(directory, "cap.mint", messages.MintedToken, messages.MintArguments("acme", ["sign"], 60))
+        ask(directory, "audit.rotate", messages.AuditKeys)
+        client.post("/v1/kms/keys/k/policy", json={"not_after": FIRST_NOT_AFTER + number})
+
+
+def check_admin_truth(server: ServerProcess, records: list[dict[str, Any]]) -> None:
+    """The outcomes ``ok`` are just what is in force."""
+    committed = [
+        record.get("detail", "").rpartition("; ")[2]
+        for record in records
+        if record["outcome"] == "ok" and record.get("phase") == "outcome"
+    ]
+    asked = [record.get("detail", "") for record in records if record.get("phase") == "intent"]
+
+    def said(pattern: str, details: list[str]) -> list[str]:
+        return [found[1] for detail in details if (found := re.search(pattern, detail))]
+
+    directory = server.data_dir
+    policy_set = r'^policy.set .*"key_id":"k([0-9]+)"'
+    done = set(said(policy_set, committed))
+    for number in said(policy_set, asked):
+        scope = policy_messages.InspectArguments("acme", f"k{number}")
+        view = ask(directory, "policy.inspect", policy_messages.PolicyView, scope)
+        assert (view.rollout_percent_source == "key") is (number in done), number
+    revoked = ask(directory, "cap.revoked", messages.RevokedBlocks)
+    assert {block.id for block in revoked.revoked} == set(
+        said('^cap.revoke .*"id":"([0-9a-f]{32})', committed)
+    )
+    roots = ask(directory, "cap.roots", messages.CapabilityRoots).roots
+    assert max(root.number for root in roots) == 1 + len(said("^(cap.rotate)", committed))
+    assert [root.number for root in roots if root.until is None] == [roots[-1].number]
+    sets = len(server.ronctl("audit", "keys").stdout.split()) // 2
+    assert sets == 1 + len(said("^(audit.rotate)", committed))
+    policies = said(r'^policy=.*"not_after":([0-9]+)', committed)
+    api = ApiClient(server.api_url, server.token)
+    try:
+        assert api.get("/v1/kms/keys/k").body["policy"].get("not_after", 0) == max(
+            map(int, policies), default=0
+        )
+    finally:
+        api.close()
+
+
+@pytest.mark.timeout(180)
+def test_admin_operations_and_key_policies_have_true_outcomes_after_kills(tmp_path: Path) -> None:
+    server = ServerProcess(tmp_path / "data", env={"KMS_WORKERS": "1"})
+    number = 0
+    try:
+        server.start()
+        api = ApiClient(server.api_url, server.token)
+        api.ok("/v1/kms/keys", {"key_id": "k", "alg": "Ed25519", "usage": "sign"})
+        api.close()
+        for turn in range(ROUNDS):
+            load = AdminLoad(server, number)
+            load.start()
+            time.sleep(random_delay(0.2, 0.6))
+            if turn % 2:
+                # The admin process alone: the arbiter makes another, and its intents wait for the next start.
+                os.kill(admin_process(server), signal.SIGKILL)
+                load.join()
+                number = load.next + 1
+                load = AdminLoad(server, number)
+                wait_for_admin(server)
+                load.start()
+                time.sleep(random_delay(0.1, 0.3))
+            os.killpg(server.pid, signal.SIGKILL)
+            load.join()
+            number = load.next + 1
+            server.kill()
+            server.start()
+            records = read_records(server.data_dir)
+            check_outcomes(records)
+            check_admin_truth(server, records)
+        assert server.stop() == 0
+    finally:
+        server.kill()
+    recovered = Counter(
+        (record["detail"].partition(";")[0], record["detail"].partition("; ")[2].partition(" ")[0])
+        for record in read_records(server.data_dir)
+        if record.get("detail", "").startswith("recovered: ")
+    )
+    print(dict(recovered))
+    assert recovered
+    assert not [verdict for verdict, _ in recovered if verdict == "recovered: unknown"]
+
+
+def admin_process(server: ServerProcess) -> int:
+    """The child that does not listen on the API's port."""
+    port = int(server.api_url.rsplit(":", 1)[1])
+    (found,) = [pid for pid in server.children() if not listening_on(pid, port)]
+    return found
+
+
+def wait_for_admin(server: ServerProcess) -> None:
+    deadline = time.monotonic() + 30
+    while True:
+        with contextlib.suppress(Unavailable):
+            ask(server.data_dir, "status", messages.Status)
+            return
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

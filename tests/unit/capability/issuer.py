@@ -39,6 +39,9 @@ class MemoryRegistry:
         self.entries: list[bytes] = []
         self.refreshes = 0
 
+    def settled(self) -> int:
+        return len(self.entries)
+
     def refresh(self) -> None:
         self.refreshes += 1
 

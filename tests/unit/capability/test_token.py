@@ -21,6 +21,7 @@ from ronkms.capability.attenuate import Attenuation, attenuate, read_token
 from ronkms.capability.inspection import inspect_token, last_block_id
 from ronkms.capability.mint import CapabilityMint
 from ronkms.capability.root_key import RootKey
+from ronkms.capability.state import CapabilityState
 from ronkms.capability.token import UNAUTHENTICATED
 from ronkms.capability.wire_format import MAX_TOKEN
 from ronkms.domain.operation import Operation
@@ -385,6 +386,23 @@ def test_rotation_overlaps_then_ends(issuer: Issuer) -> None:
     issuer.mint.revoke("cd" * 16)
     issuer.mint.rotate()
     assert set(issuer.registry.state.roots) == {2, 3}
+
+
+def test_a_rotation_is_one_entry(issuer: Issuer) -> None:
+    """So a crash cannot leave a new root beside old ones that have no end."""
+    issuer.mint.rotate(overlap_seconds=1000)
+    issuer.mint.rotate(overlap_seconds=600)
+    before = len(issuer.registry.entries)
+    issuer.clock.pass_seconds(600)
+    issuer.mint.rotate(overlap_seconds=50)
+    assert len(issuer.registry.entries) == before + 1
+    roots = issuer.registry.state.roots
+    now = int(START) + 600
+    assert {number: root.until for number, root in roots.items()} == {3: now + 50, 4: None}
+    compacted = CapabilityState()
+    for seq, entry in enumerate(issuer.registry.state.live_entries(), 1):
+        compacted.apply(seq, entry)
+    assert compacted.roots == roots
 
 
 def test_a_token_in_use_outlives_the_rotation_of_its_root_by_the_overlap(issuer: Issuer) -> None:

@@ -36,6 +36,25 @@ def test_the_state_is_the_same_and_numbers_go_on(tmp_path: Path) -> None:
     assert entries_in(tmp_path) == [*written[-KEEP:], b'"after"']
 
 
+def test_what_was_found_is_told_without_the_copies(tmp_path: Path) -> None:
+    write_journal(tmp_path, GROWN)
+    head = tmp_path / "journal.head"
+    old_head = head.read_bytes()
+    opened = OpenJournal(tmp_path, keep=KEEP)
+    found = opened.journal.found
+    assert found == GROWN + 1 < opened.journal.seq  # the header is number 1
+    opened.close()
+    head.write_bytes(old_head)  # a crash inside the compaction
+    opened = OpenJournal(tmp_path, keep=KEEP)
+    assert opened.journal.found == found
+    opened.append(b'"after"')
+    made = opened.journal.seq
+    opened.close()
+    opened = OpenJournal(tmp_path, keep=KEEP)
+    assert opened.journal.found == made
+    opened.close()
+
+
 def test_children_of_the_compacting_parent_go_on(tmp_path: Path) -> None:
     write_journal(tmp_path, GROWN)
     generation = SharedGeneration()

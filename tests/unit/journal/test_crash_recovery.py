@@ -66,6 +66,22 @@ def test_two_lines_after_the_head_are_no_crash(tmp_path: Path) -> None:
         entries_in(tmp_path)
 
 
+def test_settled_decides_about_what_a_killed_writer_left(tmp_path: Path) -> None:
+    generation = SharedGeneration()
+    write_journal(tmp_path, 1)
+    survivor = OpenJournal(tmp_path, generation=generation)
+    old_head = (tmp_path / "journal.head").read_bytes()
+    killed = OpenJournal(tmp_path)
+    killed.append(b'"orphan"')
+    killed.close()
+    (tmp_path / "journal.head").write_bytes(old_head)
+    last = survivor.journal.settled()
+    assert survivor.state.entries[-1] == b'"orphan"'
+    survivor.append(b'"next"')
+    assert survivor.journal.seq == last + 1
+    survivor.close()
+
+
 def test_a_running_writer_mends_what_a_killed_one_left(tmp_path: Path) -> None:
     """The survivor sees the entry, tells the others, and goes on behind it."""
     generation = SharedGeneration()

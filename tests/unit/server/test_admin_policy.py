@@ -202,7 +202,7 @@ def test_the_chore_ends_what_has_passed_and_records_it(context: Context, policy:
         (Operation.ADMIN, PRINCIPAL, "intent", Outcome.OK),
         (Operation.ADMIN, PRINCIPAL, "outcome", Outcome.OK),
     ]
-    assert context.audit.records[0]["detail"] == "policy.end name=CHG-1 key_id= reason=expired"
+    assert context.audit.records[0]["detail"] == "policy.end entry=6 name=CHG-1 key_id= reason=expired"
     assert context.events[-1][1]["change"] == "end"
     policy.end_expired()
     assert len(context.audit.records) == 2

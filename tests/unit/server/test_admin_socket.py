@@ -8,6 +8,7 @@ import socket
 import subprocess
 import tempfile
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -21,7 +22,8 @@ from ronkms.domain.audit_sink import AuditSink
 from ronkms.domain.operation import DURABLE, Operation, Outcome
 from ronkms.errors import AuditUnavailable, BadRequest, Conflict, Denied, KmsError, NotFound, Unavailable
 from ronkms.server import admin_messages as messages
-from ronkms.server.admin_socket import AdminSocket
+from ronkms.server.admin_messages import SOCKET
+from ronkms.server.admin_socket import AdminSocket, reachable
 from tests.unit.capability.issuer import BindingSeal, MemoryRegistry
 
 
@@ -56,6 +58,8 @@ class Sweeper:
 
 class FixedKeys:
     """The keys of an audit log."""
+
+    key_set = 1
 
     def rotate_keys(self) -> tuple[NoteKey, ...]:
         return (NoteKey("log", 1, bytes(32)),)
@@ -137,12 +141,12 @@ def test_digest_keys(context: Context, tmp_path: Path) -> None:
         ask(tmp_path, "audit.destroy-digest-key", messages.DigestEpoch, messages.EpochArguments(2))
     details = [record["detail"] for record in context.audit.records]
     assert details == [
-        "audit.rotate-digest-key {}",
-        "audit.rotate-digest-key {}",
+        "audit.rotate-digest-key entry=2 {}",
+        "audit.rotate-digest-key entry=2 {}",
         "audit.digest-keys {}",
         'audit.digest {"epoch":2}',
-        'audit.destroy-digest-key {"epoch":2}',
-        'audit.destroy-digest-key {"epoch":2}',
+        'audit.destroy-digest-key entry=3 {"epoch":2}',
+        'audit.destroy-digest-key entry=3 {"epoch":2}',
     ]
 
 
@@ -342,4 +346,22 @@ def test_rotated_audit_keys_are_recorded_by_their_ids(context: Context) -> None:
     answer = say(context, b'{"v":1,"op":"audit.rotate"}\n')
     assert answer["result"] == {"keys": [key.encoded()]}
     last = context.audit.records[-1]
-    assert (last["phase"], last["detail"]) == ("outcome", f"audit.rotate ids={key.id.hex()}")
+    assert (last["phase"], last["detail"]) == ("outcome", f"audit.rotate entry=2 ids={key.id.hex()}")
+
+
+def test_a_server_that_ends_before_it_answered_is_told_from_none(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        with reachable(tmp_path / SOCKET) as address:
+            listener.bind(address)
+        listener.listen(1)
+
+        def end() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1024)
+
+        ending = Thread(target=end)
+        ending.start()
+        with pytest.raises(Unavailable, match=r"ended before it had answered cap\.roots"):
+            ask(tmp_path, "cap.roots", messages.CapabilityRoots)
+        ending.join()
