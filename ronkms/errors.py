@@ -90,6 +90,12 @@ class KeyDisabled(RequestError):
     code = "key_disabled"
 
 
+class KeyExhausted(RequestError):
+    """The version has done the ``max_operations`` of its key's policy."""
+
+    code = "key_exhausted"
+
+
 class TooLarge(RequestError):
     """A body, message or batch beyond its limit."""
 

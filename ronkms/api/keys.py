@@ -169,6 +169,7 @@ def _policy_change(request: PolicyRequest) -> PolicyChange:
         not_after=request.not_after,
         min_version=request.min_version,
         rotation_period_seconds=request.rotation_period_seconds,
+        max_operations=request.max_operations,
     )
 
 

@@ -51,7 +51,7 @@ OPERATIONS: Final[Mapping[str, Words]] = {
         "never fails the others.\n\nWith `receipt` the answer waits for a signed checkpoint of the audit log "
         "and proves that this request's record is in it; without one in time it is a 503 "
         "`audit_unavailable`, and the record stays.",
-        (*_USE, "too_large"),
+        (*_USE, "key_exhausted", "too_large"),
     ),
     "verify": Words(
         SIGNING,
@@ -69,7 +69,7 @@ OPERATIONS: Final[Mapping[str, Words]] = {
         "Wrap",
         "Encrypts up to 64 KiB under the newest enabled version. `aad` is bound and must be repeated to "
         "unwrap; AES-KWP takes none.",
-        (*_USE, "too_large"),
+        (*_USE, "key_exhausted", "too_large"),
     ),
     "unwrap": Words(
         WRAPPING,
@@ -83,7 +83,7 @@ OPERATIONS: Final[Mapping[str, Words]] = {
         "Make a data key",
         "A fresh random key, in the clear and wrapped, or with `plaintext: false` wrapped only. Encrypt "
         "with the first, keep the second beside the data.",
-        _USE,
+        (*_USE, "key_exhausted"),
     ),
     "create_key": Words(
         KEYS,
@@ -152,7 +152,8 @@ OPERATIONS: Final[Mapping[str, Words]] = {
         "Change a key's policy",
         "In effect for every request that starts after the answer, in any worker. A key outside its window "
         "and a version below `min_version` answer 409 `key_disabled`; a later change of the policy opens "
-        "them again. A key outside its window can be rotated.",
+        "them again. A key outside its window can be rotated. A version that has done its `max_operations` "
+        "answers 409 `key_exhausted`; its `operations_left` are in the description of the key.",
         _CHANGE,
     ),
     "import_params": Words(

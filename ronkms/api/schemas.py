@@ -12,7 +12,13 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from ronkms.domain.algorithm import Usage
-from ronkms.domain.key_policy import MAX_ROTATION_SECONDS, MAX_TIME, MIN_ROTATION_SECONDS, KeyPolicy
+from ronkms.domain.key_policy import (
+    MAX_OPERATIONS,
+    MAX_ROTATION_SECONDS,
+    MAX_TIME,
+    MIN_ROTATION_SECONDS,
+    KeyPolicy,
+)
 from ronkms.domain.staged_disable import MAX_STAGE_SECONDS
 from ronkms.service.results import (
     DataKey,
@@ -84,6 +90,7 @@ UnixTime = Annotated[int, Meta(ge=0, le=MAX_TIME, description="Unix seconds, UTC
 RotationPeriod = Annotated[
     int, Meta(ge=MIN_ROTATION_SECONDS, le=MAX_ROTATION_SECONDS, description="Seconds.")
 ]
+OperationCount = Annotated[int, Meta(ge=1, le=MAX_OPERATIONS)]
 Context = Annotated[
     bytes,
     Meta(description="ML-DSA and composites: up to 255 bytes that are bound to the signature."),
@@ -217,7 +224,8 @@ class PolicyRequest(Request, frozen=True, kw_only=True, gc=False):
 
     `mu`: the key signs an external mu (ML-DSA). Before `not_before`, and from `not_after` on, the key does
     nothing; nor does a version below `min_version`, which is at most the newest. `rotation_period_seconds`:
-    how old the newest version gets before the service makes the next. `exportable` can only be false.
+    how old the newest version gets before the service makes the next. `max_operations`: how often each
+    version signs or wraps, counted from when it is first set. `exportable` can only be false.
     """
 
     mu: bool | UnsetType = UNSET
@@ -225,6 +233,7 @@ class PolicyRequest(Request, frozen=True, kw_only=True, gc=False):
     not_after: UnixTime | UnsetType | None = UNSET
     min_version: KeyVersionNumber | UnsetType = UNSET
     rotation_period_seconds: RotationPeriod | UnsetType | None = UNSET
+    max_operations: OperationCount | UnsetType | None = UNSET
     exportable: Annotated[bool, Meta(extra_json_schema={"const": False})] = False
 
 

@@ -167,6 +167,7 @@ def restore(target: Target, key_id: str, key_version: int | None) -> None:
 @click.option("--not-after", type=or_none(int), help="First second without use (Unix time), or none.")
 @click.option("--min-version", type=int, help="The oldest version that still works; 1 for all.")
 @click.option("--rotation-period", type=or_none(duration), help="The server rotates, 1m to 3650d; or none.")
+@click.option("--max-operations", type=or_none(int), help="How often a version signs or wraps, or none.")
 @click.option("--allow-mu/--no-allow-mu", default=None, help="The key signs an external mu (ML-DSA).")
 @pass_target
 def policy(
@@ -176,6 +177,7 @@ def policy(
     not_after: int | str | None,
     min_version: int | None,
     rotation_period: int | str | None,
+    max_operations: int | str | None,
     allow_mu: bool | None,
 ) -> None:
     """Changes what the options name in the policy of a key, in every worker when this returns."""
@@ -184,6 +186,7 @@ def policy(
         "not_after": not_after,
         "min_version": min_version,
         "rotation_period_seconds": rotation_period,
+        "max_operations": max_operations,
         "mu": allow_mu,
     }
     body = {name: None if value == NONE else value for name, value in given.items() if value is not None}

@@ -17,12 +17,15 @@ import msgspec
 from ronkms.domain.algorithm import ALGORITHMS, Usage
 from ronkms.domain.key_policy import KeyPolicy, PolicyChange
 from ronkms.domain.staged_disable import StagedDisable
-from ronkms.errors import BadRequest, Conflict, KeyDisabled, NotFound
+from ronkms.errors import BadRequest, Conflict, KeyDisabled, KeyExhausted, NotFound
 
 KEY_ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
 """DESIGN 4. Always with ``fullmatch``."""
 
 DESTROY_WINDOW_SECONDS: Final = 7 * 24 * 3600
+
+MAX_RESERVATION: Final = 1 << 16
+"""Operations that one process may lose when it ends."""
 
 
 class KeyState(StrEnum):
@@ -54,6 +57,8 @@ class KeyVersion(msgspec.Struct, frozen=True, kw_only=True):
     record_digest: bytes
     """SHA-256 of the sealed record; binds the metadata to the material."""
     destroy_at: int | None = None
+    reserved: int = 0
+    """Operations that processes may do, or did, since ``max_operations`` was set."""
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,6 +122,37 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
         if self.state is not KeyState.ENABLED:
             raise KeyDisabled(f"key {self.key_id} is {self.state}")
 
+    def operations_left(self, number: int) -> int | None:
+        """Operations of the version that are not reserved yet; None: there is no limit."""
+        limit = self.policy.max_operations
+        return None if limit is None else max(0, limit - self.versions[number].reserved)
+
+    def require_operations(self, number: int) -> None:
+        """Raises :class:`KeyExhausted` if more is reserved for the version than the policy allows."""
+        limit = self.policy.max_operations
+        if limit is not None and self.versions[number].reserved > limit:
+            raise self.exhausted(number)
+
+    def exhausted(self, number: int) -> KeyExhausted:
+        """That the version has no operations left."""
+        return KeyExhausted(
+            f"key {self.key_id} version {number} has no operations left of its max_operations"
+            f" {self.policy.max_operations}; rotate the key"
+        )
+
+    def reservation(self, number: int, count: int) -> int:
+        """How many operations of the version to reserve for who wants ``count`` now: those, or a hundredth of
+        what is left, up to 65,536, if that is more; at most what is left.
+
+        Raises KeyExhausted, KeyDisabled."""
+        self.enabled_version(number)
+        left = self.operations_left(number)
+        if left is None:
+            return count
+        if left == 0:
+            raise self.exhausted(number)
+        return min(left, max(count, min(left // 100, MAX_RESERVATION)))
+
     def require_not_staged(self, draw: float, now: float) -> None:
         """Raises :class:`KeyDisabled` if the request is one of those that a key which is disabled in stages
         refuses at ``now`` (Unix seconds). ``draw``: 0 to 100, the request's own."""
@@ -148,14 +184,17 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
             raise KeyDisabled(f"key {self.key_id} could be used until {policy.not_after} (not_after)")
 
     def rotation_due(self, now: float) -> bool:
-        """Whether the service should make the next version at ``now`` (Unix seconds)."""
+        """Whether the service should make the next version at ``now`` (Unix seconds): the newest is old
+        enough, or nine tenths of its operations are reserved."""
         period = self.policy.rotation_period_seconds
         newest = self.versions[len(self.versions)]
+        limit = self.policy.max_operations
+        used_up = limit is not None and newest.reserved * 10 >= limit * 9
         return (
             period is not None
             and self.state is KeyState.ENABLED
             and newest.origin is Origin.GENERATED
-            and now >= newest.created_at + period
+            and (used_up or now >= newest.created_at + period)
             and not self.policy.expired(now)
         )
 

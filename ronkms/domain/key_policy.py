@@ -12,6 +12,8 @@ from ronkms.errors import BadRequest
 
 MAX_TIME: Final = 253_402_300_799
 """The last second of the year 9999."""
+MAX_OPERATIONS: Final = 2**53 - 1
+"""The largest number that every JSON reader takes as it is."""
 MIN_ROTATION_SECONDS: Final = 60
 MAX_ROTATION_SECONDS: Final = 10 * 365 * 24 * 3600
 
@@ -31,6 +33,8 @@ class KeyPolicy(
     """Versions below it do nothing, whatever their state."""
     rotation_period_seconds: int | None = None
     """Age of the newest version at which the service makes the next one."""
+    max_operations: int | None = None
+    """How often one version signs or wraps."""
 
     @property
     def windowed(self) -> bool:
@@ -55,6 +59,7 @@ class KeyPolicy(
             raise BadRequest(
                 f"min_version must be 1 to {versions}, the newest version", field="/policy/min_version"
             )
+        _check_range("max_operations", self.max_operations, 1, MAX_OPERATIONS)
         period = self.rotation_period_seconds
         _check_range("rotation_period_seconds", period, MIN_ROTATION_SECONDS, MAX_ROTATION_SECONDS)
         if period is not None and imported:
@@ -72,6 +77,7 @@ class PolicyChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     not_after: int | UnsetType | None = UNSET
     min_version: int | UnsetType = UNSET
     rotation_period_seconds: int | UnsetType | None = UNSET
+    max_operations: int | UnsetType | None = UNSET
 
     def applied(self, policy: KeyPolicy) -> KeyPolicy:
         """``policy`` after the change, not checked yet."""

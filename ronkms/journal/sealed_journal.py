@@ -152,8 +152,11 @@ class SealedJournal:
             finally:
                 self._exclusive = False
 
-    def append(self, entry: bytes) -> int:
+    def append(self, entry: bytes, *, tell: bool = True) -> int:
         """Makes ``entry`` durable, applies it, tells the others. Returns its number.
+
+        ``tell`` False: the others apply it no later than before they append themselves, or with the next
+        entry that they are told of; in time for what only concerns who appends.
 
         ``entry`` is JSON of up to 1 MiB without a newline, else ValueError. Only inside ``exclusive``. Raises
         BackendUnavailable: nothing was written; or nobody knows, and the message says that the journal failed
@@ -171,8 +174,14 @@ class SealedJournal:
             raise self._unwritten(error) from error
         with self._reading:
             self._replay_to(position)
-        self._signal.bump()
+        if tell:
+            self._signal.bump()
         return position.seq
+
+    def catch_up(self) -> None:
+        """As :meth:`refresh`, and applies what the others did not tell. Raises IntegrityError, OSError."""
+        with self._reading:
+            self._replay_to(self._committed())
 
     def after_fork(self) -> None:
         """To be called in each child: own locks and descriptors. Raises IntegrityError, OSError."""

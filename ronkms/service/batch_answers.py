@@ -75,13 +75,16 @@ class BatchAnswers(Generic[_Result]):
         call.keys = Counter(f"{self._key_id_at(at)}/{version}" for at, version in used if version)
 
 
-def each_of(alike: SignedAlike) -> list[Signature]:
+def each_of(alike: SignedAlike, items: int) -> list[Signature | KmsError]:
     """One answer an item."""
     like = alike.like
-    return [
+    answers: list[Signature | KmsError] = [
         Signature(signature=signature, alg=like.alg, key_id=like.key_id, key_version=like.key_version)
         for signature in alike.signatures
     ]
+    if alike.refusal is not None:
+        answers += [alike.refusal] * (items - len(answers))
+    return answers
 
 
 def _sums(failed: int, denied: int, invalid: int) -> str:

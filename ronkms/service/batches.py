@@ -89,11 +89,11 @@ class Batches:
                     batch.by_position[position] = error
         return batch.close(call)
 
-    def _sign_group(self, group: list[Prepared]) -> list[Signature]:
+    def _sign_group(self, group: list[Prepared]) -> list[Signature | KmsError]:
         if len(group) == 1:
             return [self._signing.finish(group[0])]
         alike = self._signing.finish_alike(group[0], [prepared.given.data for prepared in group])
-        return each_of(alike)
+        return each_of(alike, len(group))
 
     def _compute(
         self, batch: _Batch[Check, Verification], misses: list[tuple[int, Check, Candidate]]

@@ -247,7 +247,8 @@ class HotPath:
         keyring, policy = self._arena.generation(KEYRING), self._arena.generation(POLICY)
         decision = self._policy.decide(tenant, key_id)
         key = self._usable(tenant, key_id)
-        if key is None or decision.temporary:
+        if key is None or decision.temporary or key.policy.max_operations is not None:
+            # The engine counts no operations.
             return
         try:
             version = signing_version(key, decision)

@@ -78,6 +78,18 @@ class Journaling:
             },
         )
 
+    def exhausted(self, key: Key, number: int) -> None:
+        """Publishes ``KeyExhausted``: the last operations of the version were given out."""
+        self._bus.publish(
+            "KeyExhausted",
+            {
+                "tenant": key.tenant,
+                "key_id": key.key_id,
+                "key_version": number,
+                "max_operations": key.policy.max_operations or 0,
+            },
+        )
+
     def state_changed(self, tenant: str, key_id: str, state: str, version: int | None, corr_id: str) -> None:
         """Publishes ``KeyStateChanged``; ``version`` None for the whole key."""
         self._bus.publish(

@@ -28,6 +28,7 @@ from ronkms.service.importing import Importing
 from ronkms.service.journaling import Journaling
 from ronkms.service.key_access import KeyAccess
 from ronkms.service.lifecycle import Lifecycle
+from ronkms.service.operation_budget import OperationBudget
 from ronkms.service.plain_batches import PlainBatches
 from ronkms.service.reading import Reading
 from ronkms.service.rotation import Rotation
@@ -88,11 +89,12 @@ class KmsService:
             arena=arena, store=store, access=access, versions=versions, policy=policy
         )
         self._tickets = ImportTickets(import_directory)
-        self.signing = Signing(gate=self.gate, access=access, policy=policy)
+        budget = OperationBudget(store=store, journaling=journaling)
+        self.signing = Signing(gate=self.gate, access=access, policy=policy, budget=budget)
         self.verifying = Verifying(gate=self.gate, access=access, policy=policy, arena=arena)
         self.batches = Batches(gate=self.gate, signing=self.signing, verifying=self.verifying)
         self.plain_batches = PlainBatches(gate=self.gate, signing=self.signing, verifying=self.verifying)
-        self.wrapping = Wrapping(gate=self.gate, access=access)
+        self.wrapping = Wrapping(gate=self.gate, access=access, budget=budget)
         self.reading = Reading(access=access, store=store, usage=usage)
         self.lifecycle = Lifecycle(
             gate=self.gate,

@@ -108,9 +108,9 @@ class PlainBatches:
             except KmsError as error:
                 answers.by_position.update(dict.fromkeys(positions, error))
                 continue
-            if len(positions) == len(items):
+            if len(positions) == len(items) and alike.refusal is None:
                 return answers.close_alike(call, alike)
-            answers.by_position.update(zip(positions, each_of(alike), strict=True))
+            answers.by_position.update(zip(positions, each_of(alike, len(positions)), strict=True))
         return answers.close(call)
 
     def verify(self, call: Call, items: Sequence[PlainVerify]) -> list[Verification | KmsError]:

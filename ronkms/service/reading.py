@@ -43,13 +43,15 @@ class Reading:
     def describe(self, call: Call, key_id: str) -> KeyDescription:
         """Metadata of a key in any state, with its newest versions."""
         key = self._access.find(call, key_id)
+        if key.policy.max_operations is not None:
+            self._store.catch_up()
         usage = self._usage_of(key)
         newest = range(len(key.versions), 0, -1)
         return KeyDescription(
             **msgspec.structs.asdict(_summary(key)),
             version_count=len(key.versions),
             usage_since=UNSET if usage is None or usage.since is None else usage.since,
-            versions=[_version(key.versions[number], usage) for number in islice(newest, SHOWN_VERSIONS)],
+            versions=[_version(key, number, usage) for number in islice(newest, SHOWN_VERSIONS)],
         )
 
     def _usage_of(self, key: Key) -> KeyUsage | None:
@@ -133,7 +135,9 @@ def _summary(key: Key) -> KeySummary:
     )
 
 
-def _version(version: KeyVersion, usage: KeyUsage | None) -> VersionDescription:
+def _version(key: Key, number: int, usage: KeyUsage | None) -> VersionDescription:
+    version = key.versions[number]
+    left = key.operations_left(number)
     uses = {
         name.op: LastUse(at=one.last, token=one.token, count=one.count)
         for name, one in (usage.totals.items() if usage else ())
@@ -147,4 +151,5 @@ def _version(version: KeyVersion, usage: KeyUsage | None) -> VersionDescription:
         created_at=version.created_at,
         destroy_at=UNSET if version.destroy_at is None else version.destroy_at,
         last_used=uses or UNSET,
+        operations_left=UNSET if left is None else left,
     )

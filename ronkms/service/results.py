@@ -12,6 +12,7 @@ from ronkms.audit.proof import InclusionProof
 from ronkms.domain.algorithm import Usage
 from ronkms.domain.key import Key, KeyState, Origin
 from ronkms.domain.key_policy import KeyPolicy
+from ronkms.errors import KeyExhausted
 
 CacheUse = Literal["hit", "miss", "stale"]
 
@@ -31,11 +32,13 @@ class Signature(Result, frozen=True, kw_only=True, gc=False):
 
 
 class SignedAlike(NamedTuple):
-    """All items of a batch, when one key version signed them all."""
+    """Items of a batch that one key version signed, from the first on."""
 
     like: Signature
     """What the items share; its signature is empty."""
     signatures: list[bytes]
+    refusal: KeyExhausted | None
+    """Why there are fewer signatures than items; None: there are as many."""
 
 
 class Verification(Result, frozen=True, kw_only=True):
@@ -169,7 +172,8 @@ class LastUse(Result, frozen=True, kw_only=True, gc=False):
 class VersionDescription(Result, frozen=True, kw_only=True):
     """One version. ``destroy_at`` only while destruction is scheduled.
 
-    ``last_used``: by operation (`sign`, `verify`, `wrap`, `unwrap`); left out without a known use."""
+    ``last_used``: by operation (`sign`, `verify`, `wrap`, `unwrap`); left out without a known use.
+    ``operations_left``: of the policy's `max_operations`, those that no process has reserved yet."""
 
     key_version: int
     alg: str
@@ -178,6 +182,7 @@ class VersionDescription(Result, frozen=True, kw_only=True):
     created_at: int
     destroy_at: int | UnsetType = UNSET
     last_used: dict[str, LastUse] | UnsetType = UNSET
+    operations_left: int | UnsetType = UNSET
 
 
 class KeySummary(Result, frozen=True, kw_only=True):

@@ -21,7 +21,8 @@ _log = structlog.get_logger("ronkms.service")
 
 
 class Rotation:
-    """Makes the next version of keys whose newest version is as old as their rotation period.
+    """Makes the next version of keys whose newest version is as old as their rotation period, or has nearly
+    used up its ``max_operations``.
 
     The age counts from the newest version, whoever made it: after a downtime of many periods a key is
     rotated once. Keys that are disabled, expired or imported are left alone, and so are damaged ones, since a
@@ -48,7 +49,7 @@ class Rotation:
 
         One that cannot be rotated is recorded as an error and tried again the next time. Raises
         AuditUnavailable: nothing is rotated then."""
-        self._store.refresh()
+        self._store.catch_up()
         done = 0
         for key in self._store.due_for_rotation(now):
             if key.damaged is None:

@@ -14,6 +14,7 @@ from ronkms.service.admission import Gate
 from ronkms.service.call import Call
 from ronkms.service.crypto_input import CryptoInput
 from ronkms.service.key_access import KeyAccess
+from ronkms.service.operation_budget import OperationBudget
 from ronkms.service.results import Signature, SignedAlike
 
 
@@ -31,14 +32,15 @@ class Prepared(msgspec.Struct, frozen=True, gc=False):
 class Signing:
     """The newest enabled version of a key signs, of the kind that the rollout picks."""
 
-    def __init__(self, *, gate: Gate, access: KeyAccess, policy: Policy) -> None:
+    def __init__(self, *, gate: Gate, access: KeyAccess, policy: Policy, budget: OperationBudget) -> None:
         self._gate = gate
+        self._budget = budget
         self._access = access
         self._policy = policy
 
     def sign(self, call: Call, key_id: str, given: CryptoInput) -> Signature:
         """Raises BadRequest, TooLarge, Unauthenticated, Denied, PolicyUnavailable, NotFound, KeyDisabled,
-        PqPolicyRejected, Saturated, TenantOverShare, BackendUnavailable."""
+        KeyExhausted, PqPolicyRejected, Saturated, TenantOverShare, BackendUnavailable."""
         prepared = self.prepare(call, key_id, given)
         self._gate.top_up(call, prepared.cost)
         return self.finish(prepared)
@@ -72,6 +74,7 @@ class Signing:
     def finish(self, prepared: Prepared) -> Signature:
         """The cryptography of one request."""
         given = prepared.given
+        self._budget.take(prepared.key, prepared.version)
         signature = self._access.handle(prepared.key, prepared.version).sign(
             given.data, context=given.context, input_kind=given.kind, p1363=given.p1363
         )
@@ -79,12 +82,16 @@ class Signing:
         return _answer(prepared, signature)
 
     def finish_alike(self, prepared: Prepared, messages: list[bytes]) -> SignedAlike:
-        """Several messages that differ from a plain request in nothing else, spread over all cores."""
-        signatures = self._access.handle(prepared.key, prepared.version).sign_batch(
-            messages, context=prepared.given.context
+        """Several messages that differ from a plain request in nothing else, spread over all cores; the first
+        of them if the key's ``max_operations`` leaves fewer."""
+        key, version = prepared.key, prepared.version
+        allowed = self._budget.take(key, version, len(messages))
+        signatures = self._access.handle(key, version).sign_batch(
+            messages[:allowed], context=prepared.given.context
         )
-        self._access.recheck(prepared.key, prepared.version.number)
-        return SignedAlike(_answer(prepared, b""), signatures)
+        self._access.recheck(key, version.number)
+        refusal = key.exhausted(version.number) if allowed < len(messages) else None
+        return SignedAlike(_answer(prepared, b""), signatures, refusal)
 
 
 def _answer(prepared: Prepared, signature: bytes) -> Signature:

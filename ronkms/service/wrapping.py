@@ -13,6 +13,7 @@ from ronkms.errors import BadRequest, TooLarge
 from ronkms.service.admission import Gate
 from ronkms.service.call import Call
 from ronkms.service.key_access import KeyAccess
+from ronkms.service.operation_budget import OperationBudget
 from ronkms.service.results import DataKey, Unwrapped, Wrapped
 
 DATA_KEY_SIZES: Final = (16, 32, 64)
@@ -24,8 +25,9 @@ class Wrapping:
     All methods raise BadRequest, TooLarge, Unauthenticated, Denied, PolicyUnavailable, NotFound, KeyDisabled,
     Saturated, TenantOverShare, BackendUnavailable."""
 
-    def __init__(self, *, gate: Gate, access: KeyAccess) -> None:
+    def __init__(self, *, gate: Gate, access: KeyAccess, budget: OperationBudget) -> None:
         self._gate = gate
+        self._budget = budget
         self._access = access
 
     def wrap(self, call: Call, key_id: str, plaintext: bytes, aad: bytes) -> Wrapped:
@@ -43,6 +45,7 @@ class Wrapping:
         if aad and not row.aad:
             raise BadRequest(f"{row.name} takes no aad", field="/aad")
         self._gate.top_up(call, row.cost_private)
+        self._budget.take(key, version)
         header = encode_header(version.alg, version.number)
         body = self._access.handle(key, version).wrap(header, aad, plaintext)
         self._access.recheck(key, version.number)

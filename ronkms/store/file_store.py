@@ -24,6 +24,7 @@ from ronkms.store.journal_entry import (
     Create,
     Destroy,
     Entry,
+    Reserve,
     SetPolicy,
     SetStage,
     SetState,
@@ -114,6 +115,11 @@ class FileStore:
             self._journal.refresh()
         except (OSError, IntegrityError) as error:
             raise _unavailable(error) from error
+
+    def catch_up(self) -> None:
+        """As :meth:`refresh`, reservations of other processes included. Raises BackendUnavailable."""
+        with _disk():
+            self._journal.catch_up()
 
     def get(self, tenant: str, key_id: str) -> Key:
         """Raises NotFound."""
@@ -281,6 +287,25 @@ class FileStore:
             if policy != key.policy:
                 self._journal.append(encode_entry(SetPolicy(tenant=tenant, key_id=key_id, policy=policy)))
             return self._keyring.get(tenant, key_id)
+
+    def reserve(self, tenant: str, key_id: str, number: int, count: int) -> tuple[int, bool]:
+        """Gives this process operations of a version, durably; the others see it when they reserve.
+
+        Returns (how many, whether they are the last). Raises NotFound, KeyDisabled, KeyExhausted,
+        BackendUnavailable."""
+        with _disk(), self._exclusive():
+            key = self._keyring.get(tenant, key_id)
+            granted = key.reservation(number, count)
+            if key.policy.max_operations is None:
+                return granted, False
+            entry = Reserve(
+                tenant=tenant,
+                key_id=key_id,
+                number=number,
+                reserved=key.versions[number].reserved + granted,
+            )
+            self._journal.append(encode_entry(entry), tell=False)
+            return granted, key.operations_left(number) == 0
 
     def destroy(
         self, tenant: str, key_id: str, *, version: int | None = None, due_by: int | None = None

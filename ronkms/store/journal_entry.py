@@ -25,6 +25,7 @@ class VersionFields(
     digest: bytes
     state: KeyState = KeyState.ENABLED
     destroy_at: int | None = None
+    reserved: int = 0
 
 
 class Create(
@@ -89,6 +90,17 @@ class SetStage(
     staged: StagedDisable
 
 
+class Reserve(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="op", tag="reserve"
+):
+    """Operations of a version that are given out in all from now on."""
+
+    tenant: str
+    key_id: str
+    number: int
+    reserved: int
+
+
 class SetPolicy(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="op", tag="policy"
 ):
@@ -115,7 +127,7 @@ class Destroy(
     number: int | None = None
 
 
-Entry = Create | AddVersion | SetState | SetStage | SetPolicy | Destroy
+Entry = Create | AddVersion | SetState | SetStage | Reserve | SetPolicy | Destroy
 
 _decoder: msgspec.json.Decoder[Entry] = msgspec.json.Decoder(Entry)
 _encoder = msgspec.json.Encoder()
@@ -142,6 +154,7 @@ def version_fields(version: KeyVersion) -> VersionFields:
         digest=version.record_digest,
         state=version.state,
         destroy_at=version.destroy_at,
+        reserved=version.reserved,
     )
 
 

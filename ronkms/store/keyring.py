@@ -2,7 +2,8 @@
 
 Invariants: a change replaces the frozen :class:`Key` (its dict of versions is shared and grows in place,
 so that a rotation costs the same at any version); readers take no lock and see a key before or after a
-change, never between; the epoch of a key is the number of the last entry that changed it.
+change, never between; the epoch of a key is the number of the last entry that changed it, reservations
+apart.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from ronkms.store.journal_entry import (
     AddVersion,
     Create,
     Destroy,
+    Reserve,
     SetPolicy,
     SetStage,
     SetState,
@@ -123,6 +125,8 @@ class Keyring:
                 self._add_version(seq, key, change.version)
             elif isinstance(change, SetPolicy):
                 self._change_policy(seq, key, change)
+            elif isinstance(change, Reserve):
+                self._reserve(seq, key, change)
             elif isinstance(change, SetStage):
                 self._put(replace(key, staged=change.staged, epoch=seq))
                 self._staged.add((key.tenant, key.key_id))
@@ -214,6 +218,13 @@ class Keyring:
         if key.versions[number].state is not KeyState.ENABLED:
             self._retire(key, version)
 
+    def _reserve(self, seq: int, key: Key, change: Reserve) -> None:
+        """Leaves the epoch: no verdict depends on it, and the other entries are many fewer."""
+        version = key.versions.get(change.number)
+        if version is None or change.reserved < version.reserved:
+            raise IntegrityError(f"keystore journal entry {seq} takes a reservation back")
+        key.versions[change.number] = replace(version, reserved=change.reserved)
+
     def _end_version(self, key: Key, version: KeyVersion) -> None:
         key.versions[version.number] = replace(version, state=KeyState.DESTROYED, destroy_at=None)
         self._schedule(key.tenant, key.key_id, version.number, None)
@@ -287,4 +298,5 @@ def _version(fields: VersionFields) -> KeyVersion:
         public=fields.public,
         record_digest=fields.digest,
         destroy_at=fields.destroy_at,
+        reserved=fields.reserved,
     )

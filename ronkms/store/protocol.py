@@ -29,6 +29,9 @@ class KeyStore(Protocol):
     def refresh(self) -> None:
         """Replays what other processes changed. Costs one atomic load when nothing did."""
 
+    def catch_up(self) -> None:
+        """As :meth:`refresh`, reservations of other processes included. Reads a small file."""
+
     def get(self, tenant: str, key_id: str) -> Key:
         """Raises NotFound."""
 
@@ -97,6 +100,13 @@ class KeyStore(Protocol):
         """Changes the key's policy, merged and checked under the lock. Unchanged if it holds already.
 
         Raises NotFound, BadRequest (not possible for this key), Conflict (destroyed)."""
+
+    def reserve(self, tenant: str, key_id: str, number: int, count: int) -> tuple[int, bool]:
+        """Gives this process, durably, at least ``count`` operations of a version if its key's
+        ``max_operations`` leaves them (``Key.reservation``, decided under the lock). The others need not see
+        it before they reserve themselves.
+
+        Returns (how many, whether they are the last). Raises NotFound, KeyDisabled, KeyExhausted."""
 
     def due_for_destruction(self, now: int) -> list[tuple[str, str, int | None]]:
         """(tenant, key_id, version or None for the whole key) whose window has passed."""

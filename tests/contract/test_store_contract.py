@@ -12,7 +12,7 @@ from ronkms_native import Custody
 from ronkms.domain.algorithm import Usage
 from ronkms.domain.key import Key, KeyState, Origin, record_identity
 from ronkms.domain.key_policy import KeyPolicy, PolicyChange
-from ronkms.errors import BadRequest, Conflict, KeyDisabled, NotFound
+from ronkms.errors import BadRequest, Conflict, KeyDisabled, KeyExhausted, NotFound
 from ronkms.store.protocol import KeyStore, Seal
 from tests.fakes.custody import FakeCustody
 from tests.fakes.open_store import OpenStore
@@ -368,6 +368,57 @@ def test_a_policy_that_a_key_cannot_have_is_refused(suite: Suite) -> None:
     suite.store.destroy("acme", "mail")
     with pytest.raises(Conflict):
         suite.store.set_policy("acme", "mail", PolicyChange(not_after=1))
+
+
+def test_a_stage_ends_with_the_next_state(suite: Suite) -> None:
+    before = suite.create().epoch
+    staged = suite.store.stage_disable("acme", "orders", 30, 0)
+    assert staged.staged is not None
+    assert (staged.staged.share(staged.staged.since), staged.epoch > before) == (30, True)
+    with pytest.raises(Conflict):
+        suite.store.stage_disable("acme", "orders", 29, 0)
+    suite.restart()
+    assert suite.store.get("acme", "orders").staged == staged.staged
+    assert suite.store.set_state("acme", "orders", ENABLED).staged is None
+    suite.store.stage_disable("acme", "orders", 100, 60)
+    end = suite.store.get("acme", "orders").staged
+    assert end is not None
+    assert suite.store.due_for_disabling(end.since + 59) == []
+    suite.restart()
+    assert [key.key_id for key in suite.store.due_for_disabling(end.since + 60)] == ["orders"]
+
+    def refuse(_: Key) -> None:
+        raise Conflict("no")
+
+    with pytest.raises(Conflict, match="no"):
+        suite.store.set_state("acme", "orders", DISABLED, condition=refuse)
+    assert suite.store.set_state("acme", "orders", DISABLED).staged is None
+    assert suite.store.due_for_disabling(end.since + 60) == []
+    with pytest.raises(Conflict):
+        suite.store.stage_disable("acme", "orders", 50, 0)
+
+
+def test_reservations_are_kept_and_bounded(suite: Suite) -> None:
+    suite.create(alg="ML-DSA-44")
+    suite.store.set_policy("acme", "orders", PolicyChange(max_operations=250))
+    epoch = suite.store.get("acme", "orders").epoch
+    assert suite.store.reserve("acme", "orders", 1, 1) == (2, False)
+    assert suite.store.reserve("acme", "orders", 1, 40) == (40, False)
+    suite.restart()
+    key = suite.store.get("acme", "orders")
+    assert (key.versions[1].reserved, key.operations_left(1)) == (42, 208)
+    suite.rotate(alg="ML-DSA-44")
+    assert suite.store.get("acme", "orders").operations_left(2) == 250
+    assert suite.store.reserve("acme", "orders", 1, 300) == (208, True)
+    with pytest.raises(KeyExhausted):
+        suite.store.reserve("acme", "orders", 1, 1)
+    suite.store.set_state("acme", "orders", DISABLED, version=2)
+    with pytest.raises(KeyDisabled):
+        suite.store.reserve("acme", "orders", 2, 1)
+    suite.create("free", alg="ML-DSA-44")
+    assert suite.store.reserve("acme", "free", 1, 7) == (7, False)
+    assert suite.store.get("acme", "free").versions[1].reserved == 0
+    assert suite.store.get("acme", "orders").epoch > epoch
 
 
 def test_pages_go_through_all_keys_in_order(suite: Suite) -> None:

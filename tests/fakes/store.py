@@ -143,6 +143,16 @@ class FakeStore:
         staged = key.next_stage(percent, over, int(time.time()))
         return self._put(msgspec.structs.replace(key, staged=staged, epoch=key.epoch + 1))
 
+    def reserve(self, tenant: str, key_id: str, number: int, count: int) -> tuple[int, bool]:
+        key = self.get(tenant, key_id)
+        granted = key.reservation(number, count)
+        old = key.versions[number]
+        key.versions[number] = msgspec.structs.replace(old, reserved=old.reserved + granted)
+        return granted, key.operations_left(number) == 0
+
+    def catch_up(self) -> None:
+        self.refresh()
+
     def due_for_disabling(self, now: int) -> list[Key]:
         return [key for _, key in sorted(self.keys.items()) if key.staged and key.staged.complete(now)]
 

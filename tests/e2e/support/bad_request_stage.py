@@ -29,6 +29,7 @@ ALGS = {
     "off": ("Ed25519", "sign"),
     "doomed": ("Ed25519", "sign"),
     "off-gcm": ("AES-256-GCM", "wrap"),
+    "spent": ("Ed25519", "sign"),
 }
 
 
@@ -113,6 +114,8 @@ def set_up(server: ServerProcess, client: httpx.Client) -> Stage:
     _post(client, "/v1/kms/keys/off/disable")
     _post(client, "/v1/kms/keys/off-gcm/disable")
     _post(client, "/v1/kms/keys/doomed/destroy")
+    _post(client, "/v1/kms/keys/spent/policy", {"max_operations": 1})
+    _post(client, "/v1/kms/sign", {"key_id": "spent", "message": b64(SECRET)})
     headers = {"Authorization": f"Bearer {stage.tokens['foreign']}"}
     _post(client, "/v1/kms/keys", {"alg": "Ed25519", "usage": "sign", "key_id": "theirs"}, headers)
 

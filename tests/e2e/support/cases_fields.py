@@ -94,6 +94,8 @@ TYPES = [
     bad("datakey of 2^63 bytes", DATAKEY, {"key_id": "gcm", "bytes": 2**63}),
     bad("datakey, plaintext is a number", DATAKEY, {"key_id": "gcm", "bytes": 32, "plaintext": 1}),
     bad("negative window", "/v1/kms/keys/ed/destroy", {"window_seconds": -1}),
+    bad("no operation at all", "/v1/kms/keys/ed/policy", {"max_operations": 0}),
+    bad("more operations than JSON counts", "/v1/kms/keys/ed/policy", {"max_operations": 2**53}),
     bad("stage of 0 percent", "/v1/kms/keys/ed/disable", {"percent": 0}),
     bad("stage of 101 percent", "/v1/kms/keys/ed/disable", {"percent": 101}),
     bad("stage of half a percent", "/v1/kms/keys/ed/disable", {"percent": 0.5}),

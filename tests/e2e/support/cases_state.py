@@ -38,6 +38,7 @@ STATES = [
     _disabled("datakey of a disabled key", "/v1/kms/datakey", {"key_id": "off-gcm", "bytes": 32}),
     _disabled("rotate a disabled key", "/v1/kms/keys/rotate", {"key_id": "off"}),
     _disabled("rotate a key to be destroyed", "/v1/kms/rotate", {"key_id": "doomed"}),
+    refused("sign with a used up version", 409, "key_exhausted", "/v1/kms/sign", signing(key_id="spent")),
     _conflict("enable a key to be destroyed", "/v1/kms/keys/doomed/enable", b""),
     _conflict("disable a disabled key in stages", "/v1/kms/keys/off/disable", {"percent": 10}),
     _conflict("restore an enabled key", "/v1/kms/keys/ed/restore", b""),

@@ -82,6 +82,30 @@ def test_a_reader_replays_only_when_the_generation_moved(tmp_path: Path) -> None
     reader.close()
 
 
+def test_an_untold_entry_comes_with_the_next_told_one_or_when_asked_for(tmp_path: Path) -> None:
+    generation = SharedGeneration()
+    first = OpenJournal(tmp_path, generation=generation)
+    second = OpenJournal(tmp_path, generation=generation)
+    second.journal.refresh()
+    with first.journal.exclusive():
+        first.journal.append(b"1", tell=False)
+    assert first.state.entries == [b"1"]
+    second.journal.refresh()
+    assert second.state.entries == []
+    second.journal.catch_up()
+    assert second.state.entries == [b"1"]
+    with first.journal.exclusive():
+        first.journal.append(b"2", tell=False)
+    with second.journal.exclusive():
+        assert second.state.entries == [b"1", b"2"]
+        second.journal.append(b"3", tell=False)
+    first.append(b"4")
+    second.journal.refresh()
+    assert second.state.entries == [b"1", b"2", b"3", b"4"]
+    first.close()
+    second.close()
+
+
 def test_a_reader_does_not_see_what_is_not_committed(tmp_path: Path) -> None:
     """The head commits: a whole line on disk before its head is replaced is not there yet."""
     generation = SharedGeneration()
