@@ -65,11 +65,15 @@ def cef_line(record: AuditRecord) -> bytes:
 
 def escape_header(text: str) -> str:
     """A header field: backslash and pipe escaped; it cannot hold a line break, so a space stands for one."""
+    if text.isascii() and text.isprintable() and "|" not in text and "\\" not in text:
+        return text
     return _HEADER_ESCAPED.sub(r"\\\g<0>", _CONTROL.sub(" ", text))
 
 
 def escape_value(text: str) -> str:
     """The value of an extension: backslash and equals escaped, line breaks as ``\\n`` and ``\\r``."""
+    if text.isascii() and text.isprintable() and "=" not in text and "\\" not in text:
+        return text
     escaped = _VALUE_ESCAPED.sub(r"\\\g<0>", text).replace("\n", r"\n").replace("\r", r"\r")
     return _CONTROL.sub(" ", escaped)
 

@@ -34,6 +34,11 @@ def witness_process(server: ServerProcess, state: Path, port: int) -> Iterator[s
             process.terminate()
 
 
+def metric(server: ServerProcess, name: str) -> float:
+    text = httpx.get(f"{server.admin_url}/metrics", timeout=10).text
+    return float(next(line for line in text.splitlines() if line.startswith(f"{name} ")).split()[1])
+
+
 def sign(server: ServerProcess, count: int) -> None:
     headers = {"Authorization": f"Bearer {server.token}"}
     with httpx.Client(base_url=server.api_url, headers=headers) as client:
@@ -87,12 +92,21 @@ def test_the_server_reports_and_asks_at_the_start(tmp_path: Path) -> None:
             while not cosigned.exists() or int(cosigned.read_text().split("\n")[1]) < records:
                 assert time.monotonic() < deadline, server.output()
                 time.sleep(0.1)
+            assert 0 <= metric(server, "kms_audit_witness_age_seconds") < 60
+            assert metric(server, "kms_audit_witness_failed_total") == 0
         shutil.rmtree(server.data_dir)
         shutil.move(tmp_path / "copy", server.data_dir)
         with pytest.raises(NotReadyError, match="the directory was rolled back"):
             server.start()
     server.start()
     assert any("audit_witness_unavailable" in line for line in server.stderr), "a dead one is reported"
+    deadline = time.monotonic() + 60
+    while not metric(server, "kms_audit_witness_failed_total"):
+        assert time.monotonic() < deadline, server.output()
+        time.sleep(0.1)
+    age = metric(server, "kms_audit_witness_age_seconds")
+    time.sleep(0.2)
+    assert metric(server, "kms_audit_witness_age_seconds") >= age + 0.1
     assert server.stop() == 0
     server.env["KMS_AUDIT_WITNESS_REQUIRED"] = "true"
     with pytest.raises(NotReadyError, match="audit_witness_url"):
