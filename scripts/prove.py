@@ -49,6 +49,7 @@ PARTS = {
     "kill and restart, 200 rounds": long_tests("tests/e2e/test_kill_restart.py"),
     "coherence, 1,000 rounds": long_tests("tests/e2e/test_coherence.py"),
     "authorization fuzz, 10,000 tokens": long_tests("tests/unit/capability/test_authorization_fuzz.py"),
+    "time of refusals, 20,000 pairs": long_tests("tests/integration/test_refusal_timing.py"),
     "requests generated from the OpenAPI document": long_tests("tests/e2e/test_schemathesis.py"),
     "audit log under heavy signing: kills and full disks": long_tests("tests/e2e/test_audit_under_load.py"),
     "audit log, 2,000 edits": long_tests("tests/integration/test_audit_tamper.py"),
