@@ -79,7 +79,7 @@ COUNTERS: Final = (
 )
 COUNTER_INDEX: Final = {name: position for position, name in enumerate(COUNTERS)}
 
-GAUGES: Final = ("kms_attestation_ready", "kms_clock_skew_seconds", "kms_workers")
+GAUGES: Final = ("kms_attestation_ready", "kms_clock_skew_seconds", "kms_workers", "kms_rotation_failing")
 GAUGE_INDEX: Final = {name: position for position, name in enumerate(GAUGES)}
 
 GENERATIONS: Final = (

@@ -51,7 +51,7 @@ _COUNTERS: Final = {
     ),
     "kms_audit_summarized_total": ("reason", "Refusals of rejected_total that a summary record has counted."),
     "kms_keystore_damaged_records_total": ("", "Sealed records found damaged; each isolates its key."),
-    "kms_rotation_failed_total": ("", "Rotations by policy that were due and failed or were skipped."),
+    "kms_rotation_failed_total": ("", "Attempts to rotate by policy that failed."),
     "kms_staged_refusals_total": ("", "Requests refused by keys that are disabled in stages."),
     "service_crashed_total": ("", "ServiceCrashed events: worker or admin processes that died unexpectedly."),
 }
@@ -132,6 +132,11 @@ class KmsCollector(Collector):
                 "Since the witness has cosigned the newest checkpoint.",
                 self._witness_age(),
             )
+        yield _gauge(
+            "kms_rotation_failing",
+            "Keys whose automatic rotation failed and waits for another attempt.",
+            snapshot.gauges["kms_rotation_failing"],
+        )
         yield _gauge("kms_workers", "Workers that serve.", self._workers())
         yield _gauge("kms_requests_waiting", "Requests that wait unread for a thread.", self._waiting())
         yield _gauge(

@@ -78,6 +78,19 @@ class Journaling:
             },
         )
 
+    def rotation_failed(self, key: Key, code: str, attempts: int, wait: int) -> None:
+        """Publishes ``RotationFailed``: a rotation is due and was not done; ``wait`` in seconds."""
+        self._bus.publish(
+            "RotationFailed",
+            {
+                "tenant": key.tenant,
+                "key_id": key.key_id,
+                "code": code,
+                "attempts": attempts,
+                "next_in_seconds": wait,
+            },
+        )
+
     def exhausted(self, key: Key, number: int) -> None:
         """Publishes ``KeyExhausted``: the last operations of the version were given out."""
         self._bus.publish(

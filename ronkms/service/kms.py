@@ -13,7 +13,7 @@ from ronkms.audit.receipt import Receipts
 from ronkms.backends.protocol import Backend
 from ronkms.bus.protocol import Bus
 from ronkms.capability.protocol import CapabilityVerifier
-from ronkms.domain.measure import COUNTER_INDEX
+from ronkms.domain.measure import COUNTER_INDEX, GAUGE_INDEX
 from ronkms.policy.decision import Policy
 from ronkms.service.admission import Gate
 from ronkms.service.automatic_states import AutomaticStates
@@ -122,7 +122,9 @@ class KmsService:
             store=store,
             versions=versions,
             policy=policy,
+            journaling=journaling,
             on_failed=partial(arena.count, COUNTER_INDEX["kms_rotation_failed_total"]),
+            on_failing=partial(arena.set_gauge, GAUGE_INDEX["kms_rotation_failing"]),
         )
 
     def rotate_due(self, now: int) -> int:

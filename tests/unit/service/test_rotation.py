@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -9,8 +10,8 @@ import pytest
 
 from ronkms.domain.key import Key
 from ronkms.domain.operation import Operation, Outcome
-from ronkms.errors import AuditUnavailable, BackendUnavailable
-from ronkms.service.rotation import PRINCIPAL
+from ronkms.errors import AuditUnavailable, BackendUnavailable, Conflict
+from ronkms.service.rotation import FIRST_WAIT_SECONDS, PRINCIPAL
 from tests.fakes.api import FakeApi
 
 PERIOD = 3600
@@ -70,9 +71,53 @@ def test_one_that_fails_is_recorded_and_tried_again(api: FakeApi, monkeypatch: p
         ("a", "outcome", "backend_unavailable")
     ]
     assert api.counter("kms_rotation_failed_total") == 1
+    assert api.arena.snapshot().gauges["kms_rotation_failing"] == 1
+    monkeypatch.undo()
+    assert api.service.rotate_due(due + FIRST_WAIT_SECONDS - 1) == 0
+    assert api.service.rotate_due(due + FIRST_WAIT_SECONDS) == 1
+    assert api.arena.snapshot().gauges["kms_rotation_failing"] == 0
+    assert (versions(api, "a"), versions(api, "b")) == (2, 2)
+
+
+def test_attempts_come_less_and_less_often(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    due = aging(api, "k")
+
+    def fails(*_: object, **__: object) -> Key:
+        raise BackendUnavailable("disk")
+
+    monkeypatch.setattr(api.store, "add_version", fails)
+    failed: list[int] = []
+    for second in range(0, 24_000, 5):
+        before = api.counter("kms_rotation_failed_total")
+        assert api.service.rotate_due(due + second) == 0
+        failed += [second] * (api.counter("kms_rotation_failed_total") - before)
+    waits = [later - earlier for earlier, later in pairwise(failed)]
+    assert waits == [5 * 2**step for step in range(10)] + [3600] * 5
+    events = [fields for event, fields in api.bus.events if event == "RotationFailed"]
+    assert [fields["attempts"] for fields in events] == list(range(1, len(failed) + 1))
+    assert events[1] == {
+        "tenant": "default",
+        "key_id": "k",
+        "code": "backend_unavailable",
+        "attempts": 2,
+        "next_in_seconds": 10,
+    }
+    # What was rotated by hand is forgotten, and so is a clock that ran ahead.
     monkeypatch.undo()
     assert api.service.rotate_due(due) == 1
-    assert (versions(api, "a"), versions(api, "b")) == (2, 2)
+
+
+def test_what_is_refused_again_and_again_is_a_failure(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    due = aging(api, "k")
+
+    def refuses(*_: object, **__: object) -> Key:
+        raise Conflict("another reason")
+
+    monkeypatch.setattr(api.store, "add_version", refuses)
+    api.service.rotate_due(due)
+    assert api.counter("kms_rotation_failed_total") == 0
+    api.service.rotate_due(due + FIRST_WAIT_SECONDS)
+    assert api.counter("kms_rotation_failed_total") == 1
 
 
 def test_nothing_is_rotated_unrecorded(api: FakeApi) -> None:
