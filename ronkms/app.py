@@ -80,6 +80,7 @@ from ronkms.service.external_policy import ExternalPolicy
 from ronkms.service.external_policy_meter import ArenaMeter
 from ronkms.service.hot_path import HotPath
 from ronkms.service.kms import KmsService
+from ronkms.service.policy_defaults import adopt_defaults
 from ronkms.service.recovery import Recovery
 from ronkms.store.file_store import FileStore
 from ronkms.usage.database import USAGE_FILE
@@ -140,12 +141,6 @@ class Application:
             directory,
             mac=self.custody.mac,
             signal=self._change_signal(POLICY),
-            defaults=DefaultsSet(
-                VerifyMode(settings.pq_verify_mode),
-                settings.pq_produce_hybrid,
-                settings.pq_rollout_percent,
-                int(time.time()),
-            ),
         )
         opened.callback(self.policy_registry.close)
         self.external_policy = self._open_external_policy(settings)
@@ -173,6 +168,7 @@ class Application:
         )
         self._intents = IntentLedger(directory / "audit")
         self._recover_intents()
+        self._adopt_policy_defaults(settings)
         self.wsgi: Entry = create_wsgi(self.service, self.arena, served_documents())
 
     def _open_audit(self, settings: Settings, directory: Path) -> None:
@@ -230,6 +226,21 @@ class Application:
             _log.warning(
                 "audit_intents_recovered", **{name.replace(" ", "_"): n for name, n in verdicts.items()}
             )
+
+    def _adopt_policy_defaults(self, settings: Settings) -> None:
+        defaults = DefaultsSet(
+            VerifyMode(settings.pq_verify_mode),
+            settings.pq_produce_hybrid,
+            settings.pq_rollout_percent,
+            int(time.time()),
+        )
+        try:
+            adopt_defaults(self.policy_registry, defaults, audit=self.audit, publish=self.bus.publish)
+        except AuditUnavailable:
+            raise StartError(
+                "pq_*: these settings differ from those of the last start, and the audit log cannot take the"
+                " record of that; free space for it, or start with the old ones"
+            ) from None
 
     def _open_external_policy(self, settings: Settings) -> ExternalPolicy | None:
         if not settings.policy_url:

@@ -6,14 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from msgspec.structs import replace
-
 from ronkms.capability.clock import Clock
 from ronkms.journal import ChangeSignal, SealedJournal
 from ronkms.journal.durable_file import make_directory
 from ronkms.journal.line import Mac
 from ronkms.policy.decision import Decision
-from ronkms.policy.entry import DefaultsSet, Entry, encode_entry
+from ronkms.policy.entry import Entry, encode_entry
 from ronkms.policy.state import PolicyState
 
 DIRECTORY: Final = "policy"
@@ -35,21 +33,15 @@ class PolicyRegistry:
         *,
         mac: Mac,
         signal: ChangeSignal,
-        defaults: DefaultsSet,
         clock: Clock | None = None,
     ) -> PolicyRegistry:
         """Parent process, before it forks. Makes the directory if need be.
 
-        ``signal`` is the arena's generation POLICY. ``defaults``: the settings; journalled if they are not
-        those of the last start, so that what they tightened under a lock stays. Raises IntegrityError,
-        BackendUnavailable, OSError."""
+        ``signal`` is the arena's generation POLICY. Raises IntegrityError, OSError."""
         directory = data_directory / DIRECTORY
         make_directory(directory)
         state = PolicyState(clock)
-        registry = cls(SealedJournal.open(directory, JOURNAL, mac=mac, state=state, signal=signal), state)
-        if replace(state.defaults, at=defaults.at) != defaults:
-            registry.change(lambda _: defaults)
-        return registry
+        return cls(SealedJournal.open(directory, JOURNAL, mac=mac, state=state, signal=signal), state)
 
     def decide(self, tenant: str, key_id: str) -> Decision:
         """See ``policy.decision.Policy``."""

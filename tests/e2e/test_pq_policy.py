@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -447,6 +448,7 @@ def test_the_policy_outlives_a_crash_and_other_settings(tmp_path: Any) -> None:
         Tenant(server, "acme").policy("lock")
         Tenant(server, "other").set(verify_mode=VerifyMode.OR, rollout_percent=7)
         server.kill()
+    assert _changed_settings(data) == [("and", "pq_only")] * 2
     tightened = False
     for mode in ("or", "and", "or"):
         with ServerProcess(data, env={"KMS_WORKERS": "2", "KMS_PQ_VERIFY_MODE": mode}) as server:
@@ -455,8 +457,23 @@ def test_the_policy_outlives_a_crash_and_other_settings(tmp_path: Any) -> None:
             held = "and" if tightened else "pq_only"
             assert f"verify_mode         {held}, classical algorithms excluded" in shown
             assert "rollout_percent     7  (tenant)" in Tenant(server, "other").policy("inspect")
+            told = server.ronctl("tail", "--topic", "kms", "--since", "1h").stdout
+            assert re.search(rf"ConfigUpdated.*pq_verify_mode\"?[=:]\"?{mode}", told)
+            assert re.search(r"PolicyChanged.*change\"?[=:]\"?defaults", told)
+    assert _changed_settings(data)[2:] == [
+        change for change in (("pq_only", "or"), ("or", "and"), ("and", "or")) for _ in ("intent", "outcome")
+    ]
     journal = data / "policy" / "policy"
     journal.write_bytes(journal.read_bytes().replace(b"pq_only", b"or     "))
     damaged = ServerProcess(data, env={"KMS_WORKERS": "2"}).launch()
     assert damaged.wait() != 0
     assert "policy" in damaged.output()
+
+
+def _changed_settings(data: Path) -> list[tuple[str, str]]:
+    """(verify mode before, after) of the records that a start with other settings wrote."""
+    details = [record.get("detail", "") for record in read_records(data)]
+    changes = [
+        json.loads(detail.split(" ", 2)[2]) for detail in details if detail.startswith("policy.defaults ")
+    ]
+    return [(change["from"]["verify_mode"], change["to"]["verify_mode"]) for change in changes]

@@ -48,8 +48,10 @@ class Context:
         self.audit = FakeAudit()
         self.capabilities = DistinctCapabilities()
         self.policy_registry = PolicyRegistry.open(
-            directory, mac=mac, signal=self.generation.signal, defaults=DEFAULTS, clock=self.clock
+            directory, mac=mac, signal=self.generation.signal, clock=self.clock
         )
+        if self.policy_registry.state.defaults.at == 0:
+            self.policy_registry.change(lambda _: DEFAULTS)
         self.events: list[tuple[str, dict[str, str | int]]] = []
 
     def publish(self, event: str, fields: Mapping[str, str | int]) -> None:
