@@ -11,6 +11,8 @@ from typing import ClassVar, Final
 
 DENIED: Final = "the capability does not grant this; the audit log has the reason"
 """See :class:`Denied`."""
+NO_DECISION: Final = "the external policy gives no decision now; try again later"
+"""See :class:`PolicyUnavailable`."""
 
 
 class KmsError(Exception):
@@ -146,8 +148,10 @@ class PolicyUnavailable(Unavailable):
 
     code = "policy_unavailable"
 
-    def __init__(self, fault: str, reason: str, retry_after: int = 1) -> None:
-        super().__init__("the external policy gives no decision now; try again later", retry_after)
+    def __init__(
+        self, message: str = NO_DECISION, retry_after: int = 1, *, fault: str = "", reason: str = ""
+    ) -> None:
+        super().__init__(message, retry_after)
         self.fault = fault
         self.reason = reason
 

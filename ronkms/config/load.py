@@ -104,6 +104,7 @@ def _add_credentials(values: dict[str, Any], environ: Mapping[str, str]) -> None
     for name, credential in (
         ("seal_passphrase_file", "ron-kms.seal-passphrase"),
         ("seal_keyfile", "ron-kms.seal-keyfile"),
+        ("policy_token_file", "ron-kms.policy-token"),
     ):
         path = Path(directory, credential)
         if name not in values and path.exists():

@@ -276,7 +276,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         str,
         Meta(
             description="File whose first line is a bearer token for the decision point. Read again when it"
-            " changes.",
+            " changes. Default: the systemd credential `ron-kms.policy-token`, if there is one.",
             extra={"form": "path"},
         ),
     ] = ""

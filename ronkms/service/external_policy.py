@@ -115,7 +115,9 @@ class Inquiry:
         outcome = self._outcomes[name]
         if isinstance(outcome, PolicyUnavailable):
             self._policy.count("kms_reject_total|policy_unavailable")
-            raise PolicyUnavailable(outcome.fault, outcome.reason, outcome.retry_after)
+            raise PolicyUnavailable(
+                retry_after=outcome.retry_after, fault=outcome.fault, reason=outcome.reason
+            )
         if outcome is not None and not outcome.allow:
             self._policy.count("kms_reject_total|external_policy")
             decision = f" ({outcome.decision_id})" if outcome.decision_id else ""
@@ -141,8 +143,8 @@ class Inquiry:
         late = now - self._first_asked_at >= MAX_TIMEOUTS * self._policy.decisions.timeout
         if self._asked >= MAX_QUESTIONS or late:
             raise PolicyUnavailable(
-                Fault.TOO_MANY_KEYS,
-                f"after {self._asked} questions: send the rest again, or fewer keys in a batch",
+                fault=Fault.TOO_MANY_KEYS,
+                reason=f"after {self._asked} questions: send the rest again, or fewer keys in a batch",
             )
         self._asked += 1
 

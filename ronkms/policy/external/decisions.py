@@ -130,7 +130,9 @@ class Decisions:
         except BreakerOpenError as error:
             last = f"; {self.last_fault.message}" if self.last_fault else ""
             raise PolicyUnavailable(
-                Fault.BREAKER_OPEN, f"the breaker is open{last}", max(1, math.ceil(error.seconds))
+                retry_after=max(1, math.ceil(error.seconds)),
+                fault=Fault.BREAKER_OPEN,
+                reason=f"the breaker is open{last}",
             ) from None
         try:
             before_asking()
@@ -162,9 +164,9 @@ class Decisions:
         try:
             return parse_answer(self._point.ask(body, monotonic() + self._limits.timeout))
         except PointError as error:
-            raise PolicyUnavailable(error.fault, str(error)) from None
+            raise PolicyUnavailable(fault=error.fault, reason=str(error)) from None
         except MalformedAnswerError as error:
-            raise PolicyUnavailable(Fault.BAD_ANSWER, f"its answer is {error}") from None
+            raise PolicyUnavailable(fault=Fault.BAD_ANSWER, reason=f"its answer is {error}") from None
 
     def _failed(self, passed: Pass, error: PolicyUnavailable) -> None:
         self.last_fault = LastFault(Fault(error.fault), error.reason, int(time()))

@@ -69,6 +69,7 @@ class DecisionServer(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     server: DecisionServer
 
     def log_message(self, *_: Any) -> None:

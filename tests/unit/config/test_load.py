@@ -85,6 +85,16 @@ def test_credentials_are_found_where_systemd_puts_them(tmp_path: Path) -> None:
     assert found.seal_secret_path == str(tmp_path / "ron-kms.seal-keyfile")
 
 
+def test_the_token_of_the_decision_point_may_be_a_credential(tmp_path: Path) -> None:
+    (tmp_path / "ron-kms.policy-token").write_text("t\n")
+    environment = {
+        "CREDENTIALS_DIRECTORY": str(tmp_path),
+        "KMS_SEAL": "dev",
+        "KMS_POLICY_URL": "https://policy.example/v1/data/kms",
+    }
+    assert load_settings(environment).policy_token_file == str(tmp_path / "ron-kms.policy-token")
+
+
 def test_credentials_do_not_replace_a_named_file(tmp_path: Path) -> None:
     (tmp_path / "ron-kms.seal-keyfile").write_bytes(bytes(32))
     environment = {"CREDENTIALS_DIRECTORY": str(tmp_path), "KMS_SEAL": "keyfile", "KMS_SEAL_KEYFILE": "/k"}
