@@ -75,6 +75,8 @@ def mint(
     minted = ask(target.data_directory, "cap.mint", MintedToken, arguments)
     click.echo(minted.token)
     click.echo(f"token id {minted.token_id}, expires {_time(minted.expires_at)}", err=True)
+    if minted.notice:
+        click.echo(f"notice: {minted.notice}", err=True)
 
 
 @cap.command("attenuate")

@@ -174,11 +174,12 @@ class Status(msgspec.Struct, frozen=True):
 
 
 class MintedToken(msgspec.Struct, frozen=True):
-    """``expires_at`` in Unix seconds."""
+    """``expires_at`` in Unix seconds. ``notice``: what keeps the token from being good as it is."""
 
     token: str
     token_id: str
     expires_at: int
+    notice: str = ""
 
 
 class RevokedBlock(msgspec.Struct, frozen=True):

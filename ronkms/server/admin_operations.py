@@ -37,6 +37,7 @@ from ronkms.server.admin_policy import PolicyContext, PolicyOperations
 from ronkms.server.admin_sinks import SinkOperations, SinkStates
 
 MAX_LISTED: Final = 500
+_UNBOUND: Final = "cap_bind_required is on: the API refuses this token until cap attenuate has bound it"
 
 
 class AdminContext(ExplanationContext, PolicyContext, Protocol):
@@ -180,7 +181,9 @@ class AdminOperations:
             deadline=arguments.deadline,
             max_delegations=arguments.max_delegations,
         )
-        return messages.MintedToken(*self._mint.mint(arguments.tenant, rights, arguments.ttl, narrowing))
+        minted = self._mint.mint(arguments.tenant, rights, arguments.ttl, narrowing)
+        unbound = self._context.settings.cap_bind_required and not arguments.client_certs
+        return messages.MintedToken(*minted, notice=_UNBOUND if unbound else "")
 
     def _revoke(self, arguments: messages.RevokeArguments) -> messages.RevokedBlock:
         revoked = self._mint.revoke(arguments.id)

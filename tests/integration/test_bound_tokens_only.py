@@ -89,6 +89,14 @@ def test_an_unbound_token_is_refused_on_every_path(party: Party) -> None:
         assert [record["detail"] for record in records] == [CAUSE]
 
 
+def test_minting_an_unbound_token_says_what_it_lacks(party: Party) -> None:
+    minted = party.server.ronctl(*MINT)
+    assert "notice: cap_bind_required is on" in minted.stderr
+    assert len(minted.stdout.split()) == 1
+    bound = party.server.ronctl(*MINT, "--client-cert-sha256", party.first.fingerprint)
+    assert "notice" not in bound.stderr
+
+
 def test_a_bound_token_is_good_with_its_certificate_alone(party: Party) -> None:
     minted = party.bound_to(party.first)
     attenuated = party.attenuate(party.mint(), "--client-cert-sha256", party.first.fingerprint)

@@ -166,6 +166,13 @@ DENIED = [
         status=401,
         code="unauthenticated",
     ),
+    _attenuated("attenuated, not good yet", "check if time($t), $t >= 2999-01-01T00:00:00Z"),
+    _attenuated("attenuated more often than it says", "check if delegations($d), $d <= 0"),
+    _attenuated("bound to a client certificate", f'check if client_cert("{"00" * 32}")'),
+    _attenuated(
+        "client certificate claimed by a later block",
+        f'client_cert("{"00" * 32}"); check if client_cert("{"11" * 32}")',
+    ),
     _attenuated("attenuated by a check that never holds", "check if false"),
     _attenuated("attenuated to one key, list", 'check if key("ed")', path="/v1/kms/keys", method="GET"),
     _attenuated("right added by a later block", 'right("sign", "*"); operation("sign")', token="verify-only"),
