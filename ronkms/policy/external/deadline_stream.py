@@ -45,6 +45,10 @@ class DeadlineStream:
         return io.BufferedReader(_Reader(self))
 
     def close(self) -> None:
+        """Does nothing: ``http.client`` closes a connection that will not be kept before the answer is read,
+        and means that the reader shall live on. See :meth:`end`."""
+
+    def end(self) -> None:
         """Ends the connection."""
         self._socket.close()
 

@@ -184,8 +184,8 @@ class _Connection:
 
     def close(self) -> None:
         """Ends it."""
-        for part in (self._http, self.stream):
-            _close_quietly(part.close)
+        for end in (self._http.close, self.stream.end):
+            _close_quietly(end)
 
 
 def _read(response: HTTPResponse) -> bytes:

@@ -131,6 +131,15 @@ class _Handler(BaseHTTPRequestHandler):
                 self._chunks([b'{"result": true, "pad": "', *[b"x" * 4096] * 64, b'"}'])
             case "chunked":
                 self._chunks([body[:3], body[3:]])
+            case "not_kept":
+                self.send_response(200)
+                self.send_header("Connection", "close")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+            case "http_1_0":
+                self.wfile.write(b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n" + body)
+                self.close_connection = True
             case "cut":
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(body) + 7))

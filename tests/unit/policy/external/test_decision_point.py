@@ -73,6 +73,15 @@ def test_one_connection_serves_question_after_question(server: DecisionServer, p
     assert server.asked[0]["operation"] == "probe"
 
 
+@pytest.mark.parametrize("manner", ["not_kept", "http_1_0"])
+def test_a_server_that_keeps_no_connection(server: DecisionServer, point: MakePoint, manner: str) -> None:
+    asking = point()
+    for expected in (True, False, True):
+        server.behaviour = Behaviour(fault=manner, default=expected)
+        assert ask(asking) is expected
+    assert server.connections == 3
+
+
 @pytest.mark.parametrize(
     ("behaviour", "fault"),
     [
