@@ -149,11 +149,6 @@ class VerifiedToken:
         plain form, with none of another form before it."""
         return self._bound
 
-    @property
-    def deadline(self) -> int:
-        """Unix seconds, the first moment that is too late, as of the last look at its root."""
-        return self._deadline
-
     def compiled_facts(self) -> CompiledFacts | None:
         """None for a token beyond the closed set. Says nothing about revocation: see ``require_valid``."""
         compiled = self._compiled
