@@ -16,15 +16,22 @@ from pathlib import Path
 LOCK = threading.Lock()
 
 
+def read_mode() -> str:
+    """Never the empty text that stands there while it is replaced."""
+    while not (mode := Path(sys.argv[3]).read_text()):
+        time.sleep(0.001)
+    return mode
+
+
 class Collector(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-        mode = Path(sys.argv[3]).read_text()
+        mode = read_mode()
         while mode == "hang":
             time.sleep(0.05)
-            mode = Path(sys.argv[3]).read_text()
+            mode = read_mode()
             if mode != "hang":
                 self.close_connection = True
                 return

@@ -26,6 +26,7 @@ class ConditionWatch:
         """At that time the log had so many records; the sink has not taken all of them yet."""
         self._record = record
         self._moved_at = now
+        self._stuck = False
         self._down_since: float | None = None
 
     def assess(self, now: float, *, record: int, head: int, fault: str, reached: bool) -> Condition:
@@ -36,10 +37,15 @@ class ConditionWatch:
             self._mark = (now, head)
         waits = now - self._mark[0]
         overdue = waits > self._longest
-        stuck = overdue and now - self._moved_at > self._longest
+        still = overdue and now - self._moved_at > self._longest
+        # One that takes a batch now and then stays down until it has caught up.
+        self._stuck = overdue and (still or self._stuck)
+        lag = head - record
         reason = fault
-        if not reason and stuck:
+        if not reason and still:
             reason = f"stuck: it has taken no record for {self._sink.max_delay_ms} ms"
+        elif not reason and self._stuck:
+            reason = f"it was stuck, and {lag} records wait"
         if not reason and not reached:
             reason = "it was not reached yet"
             return Condition(State.STARTING, self._sink.required, reason)
@@ -48,7 +54,6 @@ class ConditionWatch:
         else:
             self._down_since = None
         lasts = self._down_since is not None and now - self._down_since > self._longest
-        lag = head - record
         if not reason and overdue:
             reason = f"behind: {lag} records wait, one for more than {self._sink.max_delay_ms} ms"
         elif not reason and self._sink.required and lag > self._sink.max_lag:

@@ -45,7 +45,8 @@ class DurableLog(Protocol):
 
 
 class Delivery:
-    """``record`` is the next one to deliver, ``fault`` what is wrong now (empty: nothing)."""
+    """``record`` is the next one to deliver, ``fault`` what is wrong now (empty: nothing), ``last_fault``
+    what was last."""
 
     def __init__(
         self,
@@ -63,6 +64,7 @@ class Delivery:
         OSError: the sink has no position, or a damaged one."""
         self.sink = sink
         self.fault = ""
+        self.last_fault = ""
         self.faults = 0
         """How often a sink that was well became faulty."""
         self.reached = False
@@ -211,7 +213,7 @@ class Delivery:
         self._failures += 1
         if not self.fault:
             self.faults += 1
-        self.fault = text
+        self.fault = self.last_fault = text
 
     def _log_is_wrong(self, error: IntegrityError) -> None:
         self._read_from(self.record, self._leaf)

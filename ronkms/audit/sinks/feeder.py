@@ -22,6 +22,9 @@ from ronkms.audit.sinks.delivery import Delivery, DurableLog
 TURN_SECONDS: Final = 0.05
 LEASE_MS: Final = 500
 DRAIN_SECONDS: Final = 1.5
+SETTLED_SECONDS: Final = 1.0
+"""A sink that failed is reported up again after so long without a failure: one that fails now and then
+makes no flood of events."""
 
 _log = structlog.get_logger("ronkms.audit_sinks")
 
@@ -79,8 +82,8 @@ class SinkFeeder:
             renewed = renewed and not condition.holding
             # After a restart of this process the lease of the one before lasts until the sinks are reached.
             ended = ended or (condition.holding and condition.state != State.STARTING)
-            for up, reason in fed.changes(condition):
-                if not fed.delivery.fault and not up:
+            for up, reason in fed.changes(now, condition):
+                if not up and reason != fed.delivery.last_fault:
                     row.failed(reason)
                 self._reports.put((fed.delivery.sink.name, up, reason))
         if renewed or ended:
@@ -115,7 +118,8 @@ class _Fed:
         self.delivery = delivery
         self._watch = watch
         self._faults = 0
-        self._down = False
+        self._reported_down = False
+        self._well_since = 0.0
 
     def assess(self, now: float, head: int) -> Condition:
         delivery = self.delivery
@@ -123,16 +127,17 @@ class _Fed:
             now, record=delivery.record, head=head, fault=delivery.fault, reached=delivery.reached
         )
 
-    def changes(self, condition: Condition) -> list[tuple[bool, str]]:
-        """What is to be reported: (up, reason); a failure that came and went between two looks, too."""
-        found = []
-        faults = self.delivery.faults
-        down = condition.state == State.DOWN
-        if down and not self._down:
-            found.append((False, condition.reason))
-        elif self._faults != faults and not self._down and not down:
-            found += [(False, "it failed, and is up again"), (True, "")]
-        elif self._down and not down:
-            found.append((True, ""))
-        self._faults, self._down = faults, down
-        return found
+    def changes(self, now: float, condition: Condition) -> list[tuple[bool, str]]:
+        """What is to be reported: (up, reason); also a failure that came and went between two looks."""
+        failed = self._faults != self.delivery.faults
+        self._faults = self.delivery.faults
+        if condition.state == State.DOWN or failed:
+            self._well_since = now
+            if self._reported_down:
+                return []
+            self._reported_down = True
+            return [(False, condition.reason or self.delivery.last_fault)]
+        if self._reported_down and now - self._well_since >= SETTLED_SECONDS:
+            self._reported_down = False
+            return [(True, "")]
+        return []

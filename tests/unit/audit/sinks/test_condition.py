@@ -56,7 +56,8 @@ def test_one_that_takes_nothing_is_stuck() -> None:
     stuck = steps.at(6.1, 10, 20)
     assert (stuck.state, stuck.holding) == (State.DOWN, True)
     assert stuck.reason == "stuck: it has taken no record for 1000 ms"
-    assert steps.at(6.2, 20, 20) == (State.UP, False, "")
+    assert steps.at(6.2, 12, 30) == (State.DOWN, True, "it was stuck, and 18 records wait")
+    assert steps.at(6.3, 20, 30) == (State.UP, False, "")
 
 
 def test_one_that_is_slow_holds_until_it_has_caught_up() -> None:
