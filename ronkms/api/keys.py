@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final, TypeVar
+from collections.abc import Iterable
+from typing import Final, TypeVar, get_args
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -21,8 +22,9 @@ from ronkms.api.schemas import (
     RotateRequest,
     StateRequest,
 )
+from ronkms.domain.algorithm import ALGORITHMS
 from ronkms.domain.key import KEY_ID
-from ronkms.domain.key_policy import KeyPolicy, PolicyChange
+from ronkms.domain.key_policy import KeyPolicy, PolicyChange, SignatureFormat
 from ronkms.errors import BadRequest
 from ronkms.service.call import Call
 from ronkms.service.key_policy import NewKey
@@ -170,7 +172,18 @@ def _policy_change(request: PolicyRequest) -> PolicyChange:
         min_version=request.min_version,
         rotation_period_seconds=request.rotation_period_seconds,
         max_operations=request.max_operations,
+        algs=_in_order(request.algs, ALGORITHMS),
+        prehashed=request.prehashed,
+        signature_formats=_in_order(request.signature_formats, get_args(SignatureFormat)),
     )
+
+
+def _in_order(given: list[_T] | UnsetType | None, order: Iterable[str]) -> tuple[_T, ...] | UnsetType | None:
+    """Each once, so that the same set is the same policy; what is unknown comes last and is refused later."""
+    if given is None or isinstance(given, UnsetType):
+        return given
+    places = {name: place for place, name in enumerate(order)}
+    return tuple(sorted(set(given), key=lambda name: places.get(str(name), len(places))))
 
 
 def _version(incoming: Incoming) -> int | None:

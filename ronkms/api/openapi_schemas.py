@@ -77,6 +77,10 @@ def _tighten_request(component: Schema) -> None:
                     member["minLength"] = _encoded(least)
         elif name == "alg":
             member["enum"] = list(ALGORITHMS)
+        elif name == "algs":
+            for choice in member["anyOf"]:
+                if choice.get("type") == "array":
+                    choice["items"]["enum"] = list(ALGORITHMS)
         elif name == "labels":
             text = {"type": "string", "maxLength": MAX_LABEL}
             member |= {"maxProperties": MAX_LABELS, "propertyNames": text | {"minLength": 1}}

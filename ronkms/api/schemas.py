@@ -90,6 +90,8 @@ UnixTime = Annotated[int, Meta(ge=0, le=MAX_TIME, description="Unix seconds, UTC
 RotationPeriod = Annotated[
     int, Meta(ge=MIN_ROTATION_SECONDS, le=MAX_ROTATION_SECONDS, description="Seconds.")
 ]
+AlgorithmNames = Annotated[list[str], Meta(min_length=1, max_length=32)]
+SignatureFormats = Annotated[list[Literal["der", "p1363"]], Meta(min_length=1, max_length=2)]
 OperationCount = Annotated[int, Meta(ge=1, le=MAX_OPERATIONS)]
 Context = Annotated[
     bytes,
@@ -225,7 +227,9 @@ class PolicyRequest(Request, frozen=True, kw_only=True, gc=False):
     `mu`: the key signs an external mu (ML-DSA). Before `not_before`, and from `not_after` on, the key does
     nothing; nor does a version below `min_version`, which is at most the newest. `rotation_period_seconds`:
     how old the newest version gets before the service makes the next. `max_operations`: how often each
-    version signs or wraps, counted from when it is first set. `exportable` can only be false.
+    version signs or wraps, counted from when it is first set. `algs`: versions of other algorithms do
+    nothing, and none are made. `prehashed` false: the key signs no digest that the caller made.
+    `signature_formats`: those in which it signs (ECDSA). `exportable` can only be false.
     """
 
     mu: bool | UnsetType = UNSET
@@ -234,6 +238,9 @@ class PolicyRequest(Request, frozen=True, kw_only=True, gc=False):
     min_version: KeyVersionNumber | UnsetType = UNSET
     rotation_period_seconds: RotationPeriod | UnsetType | None = UNSET
     max_operations: OperationCount | UnsetType | None = UNSET
+    algs: AlgorithmNames | UnsetType | None = UNSET
+    prehashed: bool | UnsetType = UNSET
+    signature_formats: SignatureFormats | UnsetType | None = UNSET
     exportable: Annotated[bool, Meta(extra_json_schema={"const": False})] = False
 
 

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import click
 
 from ronkms.cli.dry_run_text import dry_run_lines
-from ronkms.cli.ronctl_parameters import NONE, duration, or_none, read_text
+from ronkms.cli.ronctl_parameters import NONE, duration, names_or_none, or_none, read_text
 from ronkms.cli.ronctl_parameters import key_id as key_id_type
 from ronkms.cli.ronctl_target import Target, pass_target
 from ronkms.client.http_client import JSON, PEM
@@ -168,6 +168,9 @@ def restore(target: Target, key_id: str, key_version: int | None) -> None:
 @click.option("--min-version", type=int, help="The oldest version that still works; 1 for all.")
 @click.option("--rotation-period", type=or_none(duration), help="The server rotates, 1m to 3650d; or none.")
 @click.option("--max-operations", type=or_none(int), help="How often a version signs or wraps, or none.")
+@click.option("--algs", type=names_or_none, help="Algorithms of versions that still work, A,B,...; or none.")
+@click.option("--signature-formats", type=names_or_none, help="In which it signs: der, p1363; or none.")
+@click.option("--allow-prehashed/--no-allow-prehashed", default=None, help="The key signs given digests.")
 @click.option("--allow-mu/--no-allow-mu", default=None, help="The key signs an external mu (ML-DSA).")
 @pass_target
 def policy(
@@ -178,6 +181,9 @@ def policy(
     min_version: int | None,
     rotation_period: int | str | None,
     max_operations: int | str | None,
+    algs: list[str] | str | None,
+    signature_formats: list[str] | str | None,
+    allow_prehashed: bool | None,
     allow_mu: bool | None,
 ) -> None:
     """Changes what the options name in the policy of a key, in every worker when this returns."""
@@ -187,6 +193,9 @@ def policy(
         "min_version": min_version,
         "rotation_period_seconds": rotation_period,
         "max_operations": max_operations,
+        "algs": algs,
+        "signature_formats": signature_formats,
+        "prehashed": allow_prehashed,
         "mu": allow_mu,
     }
     body = {name: None if value == NONE else value for name, value in given.items() if value is not None}

@@ -53,6 +53,11 @@ def or_none(convert: Callable[[str], int]) -> Callable[[str], int | str]:
     return value_or_none
 
 
+def names_or_none(value: str) -> list[str] | str:
+    """Names with commas between, or the word ``none``, which is returned as it is."""
+    return NONE if value == NONE else value.split(",")
+
+
 def secretive(value: str) -> str:
     """A text, ``-`` for standard input, or ``@FILE``: keeps tokens out of the list of processes."""
     if value == "-":

@@ -92,10 +92,21 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
         raise KeyDisabled(f"key {self.key_id} has no enabled version; enable one or rotate")
 
     def is_usable(self, number: int) -> bool:
-        """Whether the version, which must exist, is enabled and not below the policy's ``min_version``.
+        """Whether the version, which must exist, is enabled, not below the policy's ``min_version``, and of
+        an algorithm that the policy allows.
 
         Says nothing about the key as a whole."""
-        return self.versions[number].state is KeyState.ENABLED and number >= self.policy.min_version
+        version, policy = self.versions[number], self.policy
+        return (
+            version.state is KeyState.ENABLED
+            and number >= policy.min_version
+            and (policy.algs is None or version.alg in policy.algs)
+        )
+
+    def require_alg(self, alg: str) -> None:
+        """Raises :class:`Conflict` unless the policy allows versions of that algorithm."""
+        if not self.policy.allows(alg):
+            raise Conflict(f"the policy of key {self.key_id} does not allow {alg} (algs)")
 
     def version(self, number: int) -> KeyVersion:
         """The version ``number`` in any state. Raises :class:`NotFound`."""
@@ -110,6 +121,10 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
         self.require_enabled()
         if found.state is not KeyState.ENABLED:
             raise KeyDisabled(f"key {self.key_id} version {number} is {found.state}")
+        if not self.policy.allows(found.alg):
+            raise KeyDisabled(
+                f"key {self.key_id} version {number} is {found.alg}, which its policy does not allow (algs)"
+            )
         if not self.is_usable(number):
             raise KeyDisabled(
                 f"key {self.key_id} version {number} is below its min_version {self.policy.min_version}"

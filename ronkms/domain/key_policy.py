@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from ronkms.domain.algorithm import Algorithm
+from ronkms.domain.algorithm import ALGORITHMS, Algorithm
 from ronkms.errors import BadRequest
+
+SignatureFormat = Literal["der", "p1363"]
 
 MAX_TIME: Final = 253_402_300_799
 """The last second of the year 9999."""
@@ -35,6 +37,16 @@ class KeyPolicy(
     """Age of the newest version at which the service makes the next one."""
     max_operations: int | None = None
     """How often one version signs or wraps."""
+    algs: tuple[str, ...] | None = None
+    """Versions of other algorithms do nothing, and none are made; None: any of the key's usage."""
+    prehashed: bool = True
+    """The key signs digests that the caller made."""
+    signature_formats: tuple[SignatureFormat, ...] | None = None
+    """Those in which the key signs (ECDSA); None: both."""
+
+    def allows(self, alg: str) -> bool:
+        """Whether versions of that algorithm may do anything."""
+        return self.algs is None or alg in self.algs
 
     @property
     def windowed(self) -> bool:
@@ -51,6 +63,9 @@ class KeyPolicy(
         ``imported``: where the newest version came from; the service makes no versions of such a key."""
         if self.mu and not row.mu:
             raise BadRequest(f"{row.name} takes no mu", field="/policy/mu")
+        self._check_algs(row)
+        if self.signature_formats is not None and not row.der:
+            raise BadRequest(f"{row.name} has one signature format", field="/policy/signature_formats")
         for name in ("not_before", "not_after"):
             _check_range(name, getattr(self, name), 0, MAX_TIME)
         if self.not_before is not None and self.not_after is not None and self.not_before >= self.not_after:
@@ -68,6 +83,17 @@ class KeyPolicy(
                 field="/policy/rotation_period_seconds",
             )
 
+    def _check_algs(self, row: Algorithm) -> None:
+        for name in self.algs or ():
+            other = ALGORITHMS.get(name)
+            if other is None or other.usage is not row.usage:
+                raise BadRequest(f"algs: {name[:32]!r} is no algorithm for {row.usage}", field="/policy/algs")
+        if not self.allows(row.name):
+            raise BadRequest(
+                f"algs must contain {row.name}, the algorithm of the newest version; disable the key instead",
+                field="/policy/algs",
+            )
+
 
 class PolicyChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What is left out stays; None takes a limit away."""
@@ -78,6 +104,9 @@ class PolicyChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     min_version: int | UnsetType = UNSET
     rotation_period_seconds: int | UnsetType | None = UNSET
     max_operations: int | UnsetType | None = UNSET
+    algs: tuple[str, ...] | UnsetType | None = UNSET
+    prehashed: bool | UnsetType = UNSET
+    signature_formats: tuple[SignatureFormat, ...] | UnsetType | None = UNSET
 
     def applied(self, policy: KeyPolicy) -> KeyPolicy:
         """``policy`` after the change, not checked yet."""

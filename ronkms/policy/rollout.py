@@ -61,8 +61,10 @@ def signing_version(key: Key, decision: Decision, *, hybrid_fits: bool = True) -
 
 def lacks_hybrid(key: Key, decision: Decision) -> bool:
     """Whether the policy wants a hybrid version to sign and the key never had one. Raises KeyDisabled."""
+    hybrid = HYBRID_OF.get(key.newest_enabled().alg)
     return (
-        key.newest_enabled().alg in HYBRID_OF
+        hybrid is not None
+        and key.policy.allows(hybrid)
         and signs_hybrid(key.tenant, key.key_id, decision)
         and not any(ALGORITHMS[version.alg].hybrid for version in key.versions.values())
     )

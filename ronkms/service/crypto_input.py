@@ -84,3 +84,15 @@ class CryptoInput(msgspec.Struct, frozen=True, gc=False):
             raise mismatch
         if self.kind == "mu" and policy is not None and not policy.mu:
             raise BadRequest("this key's policy does not allow mu; set policy.mu to true", field="/mu")
+        if policy is not None and (policy.signature_formats is not None or not policy.prehashed):
+            self._require_allowed(row, policy)
+
+    def _require_allowed(self, row: Algorithm, policy: KeyPolicy) -> None:
+        if self.kind not in ("message", "mu") and not policy.prehashed:
+            raise BadRequest("this key's policy does not allow prehashed; send the message", "/prehashed")
+        formats, wanted = policy.signature_formats, self.signature_format or "der"
+        if formats is not None and row.der and wanted not in formats:
+            raise BadRequest(
+                f"this key's policy allows signature_format {' or '.join(formats)}, not {wanted}",
+                field="/signature_format",
+            )

@@ -35,6 +35,7 @@ from ronkms.errors import KmsError
 from ronkms.policy.decision import Policy
 from ronkms.policy.pq import is_classical
 from ronkms.policy.rollout import signing_version
+from ronkms.service.crypto_input import CryptoInput
 from ronkms.service.external_policy import ExternalPolicy, question_of, stored_key
 from ronkms.service.key_access import KeyAccess
 from ronkms.service.results import Signature, Verification
@@ -43,6 +44,9 @@ from ronkms.store.protocol import KeyStore
 
 OPERATIONS: Final = {Operation.SIGN: OP_INDEX[Operation.SIGN], Operation.VERIFY: OP_INDEX[Operation.VERIFY]}
 """What the engine does, by the index that it and the arena use."""
+
+_PLAIN: Final = CryptoInput(b"")
+"""What the engine signs: messages, in the algorithm's default format."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -254,10 +258,11 @@ class HotPath:
             version = signing_version(key, decision)
             if version.alg != key.alg or (decision.refuses_classical_signing and is_classical(version.alg)):
                 return
+            row: Algorithm = ALGORITHMS[version.alg]
+            _PLAIN.require_fit(row, key.policy)
             handle = self._access.handle(key, version)
         except KmsError:
             return
-        row: Algorithm = ALGORITHMS[version.alg]
         answer = _encode(
             Signature(signature=b"", alg=version.alg, key_id=key.key_id, key_version=version.number)
         )

@@ -116,6 +116,7 @@ class Lifecycle:
         key.require_enabled()
         decision = self._policy.decide(key.tenant, key_id)
         alg = rotated_alg(key, decision) if alg is None else _checked_alg(key, alg)
+        key.require_alg(alg)
         if alg != key.alg:
             call.require(key_id, alg)
             if call.inquiry is not None:

@@ -403,6 +403,7 @@ class FileStore:
         key = self._keyring.get(tenant, key_id)
         key.require_enabled()
         condition(key)
+        key.require_alg(alg)
         if algorithm(alg).usage is not key.usage:
             raise Conflict(f"key {key_id} is for {key.usage}; {alg} is not")
         return len(key.versions) + 1

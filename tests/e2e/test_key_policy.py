@@ -148,6 +148,47 @@ def test_signatures_of_versions_below_min_version_do_not_verify(
     assert api.ok("/v1/kms/verify", verify)["valid"] is True
 
 
+def test_what_a_key_signs_is_narrowed_in_every_worker(server: ServerProcess, api: ApiClient) -> None:
+    """Also where the native engine answered plain requests before."""
+    api.ok("/v1/kms/keys", {"key_id": "narrow", "alg": "ES256", "usage": "sign"})
+    sign = {"key_id": "narrow", "message": MESSAGE}
+    raw = sign | {"signature_format": "p1363"}
+    digest = (
+        sign
+        | {"message": base64.b64encode(bytes(32)).decode(), "prehashed": "sha256"}
+        | {"signature_format": "p1363"}
+    )
+    for body in (sign, raw, digest):
+        assert everywhere(server, "/v1/kms/sign", body) == OK
+    shown = server.ronctl("keys", "policy", "narrow", "--signature-formats", "p1363", "--no-allow-prehashed")
+    assert json.loads(shown.stdout)["policy"] == {"prehashed": False, "signature_formats": ["p1363"]}
+    assert everywhere(server, "/v1/kms/sign", sign) == {(400, "bad_request")}
+    assert everywhere(server, "/v1/kms/sign", digest) == {(400, "bad_request")}
+    assert everywhere(server, "/v1/kms/sign", raw) == OK
+    server.ronctl("keys", "policy", "narrow", "--signature-formats", "none", "--allow-prehashed")
+    for body in (sign, raw, digest):
+        assert everywhere(server, "/v1/kms/sign", body) == OK
+
+
+def test_algorithms_that_a_key_shuts_out_do_nothing_in_any_worker(
+    server: ServerProcess, api: ApiClient
+) -> None:
+    hybrid = "MLDSA65-Ed25519-SHA512"
+    sign, verify = signing_key(api, "moved")
+    api.ok("/v1/kms/keys/rotate", {"key_id": "moved", "alg": hybrid})
+    named = verify | {"key_version": 1}
+    for path, body in (("/v1/kms/sign", sign), ("/v1/kms/verify", verify), ("/v1/kms/verify", named)):
+        assert everywhere(server, path, body) == OK
+    shown = server.ronctl("keys", "policy", "moved", "--algs", hybrid)
+    assert json.loads(shown.stdout)["policy"] == {"algs": [hybrid]}
+    assert everywhere(server, "/v1/kms/verify", named) == REFUSED
+    assert api.ok("/v1/kms/verify", verify)["valid"] is False
+    assert {api.ok("/v1/kms/sign", sign)["alg"] for _ in range(8)} == {hybrid}
+    assert api.post("/v1/kms/keys/rotate", {"key_id": "moved", "alg": "Ed25519"}).status in (400, 409)
+    set_policy(api, "moved", algs=None)
+    assert everywhere(server, "/v1/kms/verify", named) == OK
+
+
 def test_a_change_is_recorded_and_told(server: ServerProcess, api: ApiClient) -> None:
     signing_key(api, "told")
     set_policy(api, "told", not_after=4_000_000_000, min_version=1)

@@ -94,6 +94,7 @@ class FakeStore:
         key = self.get(tenant, key_id)
         key.require_enabled()
         condition(key)
+        key.require_alg(alg)
         return self._add(key, alg, origin, seal)
 
     def _add(self, key: Key, alg: str, origin: Origin, seal: Seal) -> Key:
@@ -109,7 +110,7 @@ class FakeStore:
             public=public,
             record_digest=sha256(record).digest(),
         )
-        return self._put(msgspec.structs.replace(key, epoch=key.epoch + 1))
+        return self._put(msgspec.structs.replace(key, alg=alg, epoch=key.epoch + 1))
 
     def _put(self, key: Key) -> Key:
         self.keys[key.tenant, key.key_id] = key

@@ -31,6 +31,8 @@ POLICY_CHANGES = st.fixed_dictionaries(
         "not_after": st.none() | st.integers(0, 3),
         "min_version": st.integers(1, 3),
         "rotation_period_seconds": st.none() | st.just(3600),
+        "algs": st.none() | st.just(("Ed25519", "ES256")),
+        "prehashed": st.booleans(),
     },
 ).map(lambda fields: PolicyChange(**fields))
 
