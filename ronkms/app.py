@@ -80,7 +80,7 @@ from ronkms.service.external_policy import ExternalPolicy
 from ronkms.service.external_policy_meter import ArenaMeter
 from ronkms.service.hot_path import HotPath
 from ronkms.service.kms import KmsService
-from ronkms.service.policy_defaults import adopt_defaults
+from ronkms.service.policy_start import adopt_defaults, record_accepted_loss
 from ronkms.service.recovery import Recovery
 from ronkms.store.file_store import FileStore
 from ronkms.usage.database import USAGE_FILE
@@ -141,6 +141,9 @@ class Application:
             directory,
             mac=self.custody.mac,
             signal=self._change_signal(POLICY),
+            anchors=self.store,
+            accepted_loss=settings.policy_accept_loss,
+            on_accepted=partial(record_accepted_loss, audit=self.audit, publish=self.bus.publish),
         )
         opened.callback(self.policy_registry.close)
         self.external_policy = self._open_external_policy(settings)

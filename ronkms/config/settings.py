@@ -219,6 +219,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ),
     ] = 0
 
+    policy_accept_loss: Annotated[
+        int,
+        Meta(
+            description="Start although `policy/` is lost, or an older copy: the number of entries that the"
+            " refusal of the start names. Locks are kept, other settings of tenants and keys may be gone.",
+            ge=0,
+        ),
+    ] = 0
+
     policy_url: Annotated[
         str,
         Meta(

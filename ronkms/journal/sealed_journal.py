@@ -82,12 +82,19 @@ class SealedJournal:
 
     @classmethod
     def open(
-        cls, directory: Path, name: str, *, mac: Mac, state: JournalState, signal: ChangeSignal
+        cls,
+        directory: Path,
+        name: str,
+        *,
+        mac: Mac,
+        state: JournalState,
+        signal: ChangeSignal,
+        after: int = 0,
     ) -> SealedJournal:
         """Parent process, before it forks: makes, recovers, replays and if need be compacts the journal.
 
-        ``directory`` must exist. ``recovery`` says what was found. Raises IntegrityError (damaged or
-        rolled back; one line that names the file), OSError.
+        ``directory`` must exist. ``after``: where the numbers of a new journal go on. ``recovery`` says what
+        was found. Raises IntegrityError (damaged or rolled back; one line that names the file), OSError.
         """
         codec = LineCodec(name, mac)
         for leftover in (f"{name}.tmp", f"{name}.head.tmp"):
@@ -96,7 +103,7 @@ class SealedJournal:
         with ExitStack() as on_failure:
             on_failure.callback(lock.close)
             with lock.held():
-                created = _create_if_new(directory, name, codec)
+                created = _create_if_new(directory, name, codec, after)
                 journal = cls(ChainFile(directory, name, codec), lock, state, signal)
                 on_failure.callback(journal._chain.close)
                 journal._adopt_head()
@@ -278,10 +285,10 @@ class SealedJournal:
             self._failed = f"{self._chain.path.name}: failed ({cause.strerror}); check the disk, then restart"
 
 
-def _create_if_new(directory: Path, name: str, codec: LineCodec) -> bool:
+def _create_if_new(directory: Path, name: str, codec: LineCodec, after: int) -> bool:
     if (directory / name).exists() or (directory / f"{name}.head").exists():
         return False
-    _write_file(directory, name, codec, Header(name=name), 0, [])
+    _write_file(directory, name, codec, Header(name=name), after, [])
     return True
 
 

@@ -217,6 +217,21 @@ class PolicyState:
         for scope in sorted(floors):  # the tenant's own first: its keys' follow from it
             floors[scope] = self.standing(tenant, scope)
 
+    def locks(self) -> Iterator[tuple[str, Locked]]:
+        """All locks as they stand, by ``TENANT/KEY_ID``; equal locks are equal values."""
+        for tenant, found in self._tenants.items():
+            for key_id, floor in found.floors.items():
+                yield (
+                    f"{tenant}/{key_id}",
+                    Locked(
+                        tenant=tenant,
+                        key_id=key_id,
+                        verify_mode=floor.mode,
+                        classical_excluded=floor.classical_excluded,
+                        at=0,
+                    ),
+                )
+
     def live_count(self) -> int:
         """How many entries ``live_entries`` gives."""
         return 1 + sum(

@@ -16,7 +16,7 @@ from ronkms.domain.key import Key, KeyState, Origin, check_key_id, record_identi
 from ronkms.domain.key_policy import KeyPolicy, PolicyChange
 from ronkms.domain.lifecycle import changes_key, check_transition
 from ronkms.errors import BackendUnavailable, BadRequest, Conflict, IntegrityError, KeyDisabled, StartError
-from ronkms.journal import ChangeSignal, SealedJournal
+from ronkms.journal import ChangeSignal, JournalAnchor, SealedJournal
 from ronkms.journal.durable_file import make_directory
 from ronkms.journal.line import Mac
 from ronkms.store.journal_entry import (
@@ -29,6 +29,7 @@ from ronkms.store.journal_entry import (
     SetStage,
     SetState,
     VersionFields,
+    anchor_entries,
     encode_entry,
 )
 from ronkms.store.keyring import Keyring, Retired
@@ -106,6 +107,18 @@ class FileStore:
         self._pending.clear()
         for key, number, fault in list(damaged_records(self._files, self._keyring)):
             self._report_damaged(key, number, fault)
+
+    # --- anchors of other journals
+
+    def anchor(self, journal: str) -> JournalAnchor | None:
+        """See ``journal.AnchorKeeper``."""
+        return self._keyring.anchor(journal)
+
+    def set_anchor(self, journal: str, anchor: JournalAnchor) -> None:
+        """See ``journal.AnchorKeeper``."""
+        with _disk(), self._exclusive():
+            for entry in anchor_entries(journal, anchor):
+                self._journal.append(encode_entry(entry))
 
     # --- reading
 

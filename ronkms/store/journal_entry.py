@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 
@@ -10,6 +11,9 @@ from ronkms.domain.algorithm import Usage
 from ronkms.domain.key import Key, KeyState, KeyVersion, Origin
 from ronkms.domain.key_policy import KeyPolicy
 from ronkms.domain.staged_disable import StagedDisable
+from ronkms.journal import JournalAnchor
+
+_KEPT_AN_ENTRY: Final = 1000
 
 
 class VersionFields(
@@ -127,7 +131,24 @@ class Destroy(
     number: int | None = None
 
 
-Entry = Create | AddVersion | SetState | SetStage | Reserve | SetPolicy | Destroy
+class Anchored(
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    omit_defaults=True,
+    tag_field="op",
+    tag="anchor",
+):
+    """Another journal of the data directory has reached entry ``seq``. ``keep``: what must outlive it, added
+    to what is kept of it already."""
+
+    journal: str
+    seq: int
+    keep: Mapping[str, str] = {}
+
+
+Entry = Anchored | Create | AddVersion | SetState | SetStage | Reserve | SetPolicy | Destroy
 
 _decoder: msgspec.json.Decoder[Entry] = msgspec.json.Decoder(Entry)
 _encoder = msgspec.json.Encoder()
@@ -179,4 +200,13 @@ def entries_of(key: Key) -> list[Entry]:
             AddVersion(tenant=key.tenant, key_id=key.key_id, version=version_fields(key.versions[number]))
             for number in range(2, len(key.versions) + 1)
         ),
+    ]
+
+
+def anchor_entries(journal: str, anchor: JournalAnchor) -> list[Entry]:
+    """The entries that build the anchor, each short enough for a line; one at least."""
+    kept = list(anchor.keep.items())
+    return [
+        Anchored(journal=journal, seq=anchor.seq, keep=dict(kept[start : start + _KEPT_AN_ENTRY]))
+        for start in range(0, max(len(kept), 1), _KEPT_AN_ENTRY)
     ]

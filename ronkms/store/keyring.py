@@ -19,8 +19,10 @@ from msgspec.structs import replace
 
 from ronkms.domain.key import Key, KeyState, KeyVersion, record_identity
 from ronkms.errors import IntegrityError, NotFound
+from ronkms.journal import JournalAnchor
 from ronkms.store.journal_entry import (
     AddVersion,
+    Anchored,
     Create,
     Destroy,
     Reserve,
@@ -28,6 +30,7 @@ from ronkms.store.journal_entry import (
     SetStage,
     SetState,
     VersionFields,
+    anchor_entries,
     decode_entry,
     encode_entry,
     entries_of,
@@ -52,6 +55,7 @@ class Keyring:
         self._staged: set[tuple[str, str]] = set()
         """Keys that are disabled in stages."""
         self._damaged: dict[tuple[str, str], dict[int, str]] = {}
+        self._anchors: dict[str, JournalAnchor] = {}
 
     # --- reading
 
@@ -100,6 +104,10 @@ class Keyring:
         keys = (self.get(*name) for name in sorted(self._staged.copy()))
         return [key for key in keys if key.staged is not None and key.staged.complete(now)]
 
+    def anchor(self, journal: str) -> JournalAnchor | None:
+        """What is remembered of another journal."""
+        return self._anchors.get(journal)
+
     def damaged(self) -> list[str]:
         """Names of damaged records."""
         return [name for names in list(self._damaged.values()) for name in list(names.values())]
@@ -117,6 +125,10 @@ class Keyring:
         with self._change:
             if isinstance(change, Create):
                 self._create(seq, change)
+                return
+            if isinstance(change, Anchored):
+                known = self._anchors.get(change.journal, JournalAnchor(0))
+                self._anchors[change.journal] = JournalAnchor(change.seq, {**known.keep, **change.keep})
                 return
             key = self.find(change.tenant, change.key_id)
             if key is None:
@@ -136,13 +148,15 @@ class Keyring:
                 self._change_version(seq, key, change.number, change)
 
     def live_count(self) -> int:
-        """One entry a version."""
-        return self._versions
+        """One entry a version, and those of the anchors."""
+        return self._versions + sum(map(len, map(anchor_entries, self._anchors, self._anchors.values())))
 
     def live_entries(self) -> Iterator[bytes]:
         """Entries that build the present state from nothing."""
         for key in self.every_key():
             yield from map(encode_entry, entries_of(key))
+        for journal, anchor in self._anchors.items():
+            yield from map(encode_entry, anchor_entries(journal, anchor))
 
     def _create(self, seq: int, entry: Create) -> None:
         tenant, key_id = intern(entry.tenant), intern(entry.key_id)

@@ -6,6 +6,7 @@ import base64
 import itertools
 import json
 import re
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -468,6 +469,40 @@ def test_the_policy_outlives_a_crash_and_other_settings(tmp_path: Any) -> None:
     damaged = ServerProcess(data, env={"KMS_WORKERS": "2"}).launch()
     assert damaged.wait() != 0
     assert "policy" in damaged.output()
+
+
+@pytest.mark.timeout(120)
+def test_a_lost_policy_stops_the_start_until_the_loss_is_accepted(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with ServerProcess(data, env={"KMS_WORKERS": "1"}) as server:
+        Tenant(server, "acme").policy("lock")
+        Tenant(server, "other").set(verify_mode=VerifyMode.OR, rollout_percent=7)
+    shutil.move(data / "policy", tmp_path / "lost")
+    refused = ServerProcess(data, env={"KMS_WORKERS": "1"}).launch()
+    assert refused.wait() != 0
+    (said,) = [line for line in refused.stderr if "policy" in line]
+    found = re.search(
+        r"is missing; it had (\d+) entries.*KMS_POLICY_ACCEPT_LOSS=\1: the 1 locks are kept", said
+    )
+    assert found is not None, said
+    env = {"KMS_WORKERS": "1", "KMS_PQ_VERIFY_MODE": "or", "KMS_POLICY_ACCEPT_LOSS": found[1]}
+    for _ in range(2):
+        with ServerProcess(data, env=env) as server:
+            shown = Tenant(server, "acme").policy("inspect")
+            assert "verify_mode         and" in shown
+            assert "rollout_percent     0  (default)" in Tenant(server, "other").policy("inspect")
+            assert "locked at and" in Tenant(server, "acme").policy("set", "--verify-mode", "or", check=False)
+    accepted = [
+        record["detail"]
+        for record in read_records(data)
+        if record.get("detail", "").startswith("policy.accept_loss ")
+    ]
+    assert accepted == [f"policy.accept_loss entries={found[1]} locks_kept=1"]
+    shutil.rmtree(data / "policy")
+    shutil.move(tmp_path / "lost", data / "policy")
+    older = ServerProcess(data, env={"KMS_WORKERS": "1"}).launch()
+    assert older.wait() != 0
+    assert "is an older copy" in older.output()
 
 
 def _changed_settings(data: Path) -> list[tuple[str, str]]:

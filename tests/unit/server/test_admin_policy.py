@@ -16,6 +16,7 @@ from ronkms.policy.pq import VerifyMode
 from ronkms.policy.registry import PolicyRegistry
 from ronkms.server import admin_policy_messages as messages
 from ronkms.server.admin_policy import PRINCIPAL, PolicyOperations
+from tests.fakes.anchors import FakeAnchors
 from tests.fakes.audit import FakeAudit
 from tests.fakes.capabilities import FakeCapabilities
 from tests.fakes.generation import SharedGeneration
@@ -48,7 +49,7 @@ class Context:
         self.audit = FakeAudit()
         self.capabilities = DistinctCapabilities()
         self.policy_registry = PolicyRegistry.open(
-            directory, mac=mac, signal=self.generation.signal, clock=self.clock
+            directory, mac=mac, signal=self.generation.signal, anchors=FakeAnchors(), clock=self.clock
         )
         if self.policy_registry.state.defaults.at == 0:
             self.policy_registry.change(lambda _: DEFAULTS)

@@ -1,4 +1,4 @@
-"""The settings of the server are what tenants inherit: other ones at a start are a change of policy."""
+"""What a start changes of the policy: by other settings, or by accepting that the journal was lost."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import msgspec
 
 from ronkms.audit.protocol import AuditTrail
 from ronkms.domain.operation import Operation, Outcome
-from ronkms.errors import KmsError
+from ronkms.errors import AuditUnavailable, KmsError, StartError
+from ronkms.journal import JournalAnchor
 from ronkms.policy.entry import DefaultsSet
 from ronkms.policy.registry import PolicyRegistry
 
@@ -59,6 +60,26 @@ def adopt_defaults(
     publish("PolicyChanged", {"change": "defaults", "tenant": "", "key_id": "", **fields})
     publish("ConfigUpdated", {f"pq_{name}": value for name, value in fields.items()})
     return True
+
+
+def record_accepted_loss(anchor: JournalAnchor, *, audit: AuditTrail, publish: Publish) -> None:
+    """Before a new policy journal is made in the place of one that was lost (``policy_accept_loss``).
+
+    Raises StartError: that cannot be recorded."""
+    try:
+        audit.record(
+            op=Operation.ADMIN,
+            outcome=Outcome.OK,
+            tenant="",
+            token_id=PRINCIPAL,
+            corr_id=secrets.token_hex(16),
+            detail=f"policy.accept_loss entries={anchor.seq} locks_kept={len(anchor.keep)}",
+        )
+    except AuditUnavailable:
+        raise StartError(
+            "policy_accept_loss: the audit log cannot take the record of that; free space for it"
+        ) from None
+    publish("PolicyChanged", {"change": "accept_loss", "tenant": "", "key_id": "", "entries": anchor.seq})
 
 
 def _values(defaults: DefaultsSet) -> dict[str, str | int]:

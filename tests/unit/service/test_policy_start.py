@@ -12,7 +12,8 @@ from ronkms.errors import AuditUnavailable
 from ronkms.policy.entry import DefaultsSet, Locked
 from ronkms.policy.pq import VerifyMode
 from ronkms.policy.registry import PolicyRegistry
-from ronkms.service.policy_defaults import PRINCIPAL, adopt_defaults
+from ronkms.service.policy_start import PRINCIPAL, adopt_defaults
+from tests.fakes.anchors import FakeAnchors
 from tests.fakes.audit import FakeAudit
 from tests.fakes.bus import FakeBus
 from tests.fakes.custody import FakeCustody
@@ -28,7 +29,7 @@ class Start:
         self.audit = FakeAudit()
         self.bus = FakeBus()
         self.registry = PolicyRegistry.open(
-            directory, mac=FakeCustody().mac, signal=SharedGeneration().signal
+            directory, mac=FakeCustody().mac, signal=SharedGeneration().signal, anchors=FakeAnchors()
         )
 
     def adopt(self, mode: VerifyMode, percent: int = 0) -> bool:
