@@ -34,6 +34,7 @@ HASTY = {
     "KMS_POLICY_BREAKER_FAILURES": "2",
     "KMS_POLICY_BREAKER_COOLDOWN_MS": "300",
 }
+LIFE_MS = 700
 OPEN = ("verify", "read", "lifecycle")
 
 
@@ -232,18 +233,15 @@ def test_a_grant_is_for_one_operation_and_key(tmp_path: Path, point: DecisionPoi
                 assert client.post("/verify", json=body).status_code == 403
 
 
-@pytest.mark.parametrize("life", [700])
-def test_no_worker_goes_by_a_decision_beyond_its_life(
-    tmp_path: Path, point: DecisionPointProcess, life: int
-) -> None:
-    env = {"KMS_POLICY_CACHE_TTL_MS": str(life), "KMS_POLICY_CACHE_DENY_TTL_MS": str(life)}
+def test_no_worker_goes_by_a_decision_beyond_its_life(tmp_path: Path, point: DecisionPointProcess) -> None:
+    env = {"KMS_POLICY_CACHE_TTL_MS": str(LIFE_MS), "KMS_POLICY_CACHE_DENY_TTL_MS": str(LIFE_MS)}
     with serve(tmp_path, point, **env) as server:
         tenant = Tenant(server, "life")
         tenant.create("k")
         body = verifying(tenant)
         for allowed in (True, False, True):
             point.behave(default=allowed)
-            ends = time.monotonic() + life / 1000
+            ends = time.monotonic() + LIFE_MS / 1000
             while time.monotonic() < ends:
                 tenant.many("sign", signing())
                 tenant.many("verify", body)
