@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from ronkms_native import Arena, AuditDamaged, AuditLog, AuditWriteError, Custod
 from ronkms.api.app import create_wsgi
 from ronkms.api.entry import Entry
 from ronkms.api.openapi_documents import served_documents
+from ronkms.audit.archive import Archive
 from ronkms.audit.checkpoint_files import CheckpointFiles
 from ronkms.audit.checkpointer import Checkpointer
 from ronkms.audit.digest_epochs import read_epochs
@@ -27,14 +28,17 @@ from ronkms.audit.digest_keys import DigestKeys
 from ronkms.audit.digest_rotation import DigestRotation
 from ronkms.audit.escrow import read_recipient
 from ronkms.audit.intents import IntentLedger
+from ronkms.audit.intents import needed_segment as segment_needed_for_intents
 from ronkms.audit.log import AuditLogTrail
 from ronkms.audit.log_keys import LogSigner, ensure_log_keys, newest_key_set
 from ronkms.audit.note import NoteKey
 from ronkms.audit.receipt import CheckpointReceipts
 from ronkms.audit.recheck import LogRecheck
+from ronkms.audit.retention import Retention, RetentionRules
 from ronkms.audit.sinks.board import SinkBoard, missing_sinks
 from ronkms.audit.sinks.composition import make_deliveries, prepare_positions
 from ronkms.audit.sinks.feeder import SinkFeeder
+from ronkms.audit.sinks.position import needed_segment as segment_needed_for_sinks
 from ronkms.audit.summary import RefusalSummary
 from ronkms.audit.tree_state import check_log
 from ronkms.audit.witness_client import submit
@@ -84,6 +88,7 @@ from ronkms.service.policy_start import adopt_defaults, record_accepted_loss
 from ronkms.service.recovery import Recovery
 from ronkms.store.file_store import FileStore
 from ronkms.usage.database import USAGE_FILE
+from ronkms.usage.database import needed_segment as segment_needed_for_usage
 from ronkms.usage.reader import LoggedUsage
 from ronkms.usage.recorder import UsageRecorder
 
@@ -177,7 +182,7 @@ class Application:
     def _open_audit(self, settings: Settings, directory: Path) -> None:
         log = _open_audit_log(settings, self.arena, directory)
         prepare_positions(settings.audit_sinks, directory, log.head)
-        origin = ensure_log_keys(directory, self.custody).origin
+        origin = self._audit_origin = ensure_log_keys(directory, self.custody).origin
         self._digest_epochs_found = len(read_epochs(directory).epochs)
         self._digest_keys = DigestKeys(
             directory, origin, self.custody, partial(self.arena.generation, AUDIT_DIGEST)
@@ -394,6 +399,32 @@ class Application:
             detail=f"sink {sink} skipped records {first} to {last}",
         )
 
+    def audit_retention(self) -> Callable[[], None]:
+        """What archiving and retention of the audit log do in one turn; for a thread of the admin process."""
+        settings = self.settings
+        directory = settings.data_path / "audit"
+        archive = settings.audit_archive_path
+        retention = Retention(
+            directory,
+            rules=RetentionRules(settings.audit_segment_seconds, settings.audit_retention_days),
+            archive=None if archive is None else Archive(archive, self._audit_origin),
+            log=self.audit.native,
+            trail=self.audit,
+            needed=(
+                partial(segment_needed_for_intents, directory),
+                partial(segment_needed_for_usage, settings.data_path / "usage" / USAGE_FILE),
+                partial(segment_needed_for_sinks, directory, [sink.name for sink in settings.audit_sinks]),
+            ),
+        )
+
+        def turn() -> None:
+            done = retention.turn()
+            self.arena.count(COUNTER_INDEX["kms_audit_segments_archived_total"], done.copied)
+            self.arena.count(COUNTER_INDEX["kms_audit_segments_removed_total"], done.removed)
+            self.arena.count(COUNTER_INDEX["kms_audit_retention_failed_total"], int(done.failed))
+
+        return turn
+
     def usage_recorder(self) -> UsageRecorder:
         """Of the audit log; for the admin process, once, after the fork."""
         directory = self.settings.data_path
@@ -460,7 +491,7 @@ def _open_audit_log(settings: Settings, arena: Arena, directory: Path) -> AuditL
     except AuditWriteError as error:
         raise StartError(f"audit: {error}") from None
     try:
-        check_log(directory, *log.head)
+        check_log(directory, *log.head, archive=_archive_that_is_there(settings))
         if settings.audit_witness_url:
             _ask_witness(settings, directory)
     except IntegrityError as error:
@@ -469,6 +500,11 @@ def _open_audit_log(settings: Settings, arena: Arena, directory: Path) -> AuditL
     if log.recovered_bytes:
         _log.warning("audit_tail_quarantined", bytes=log.recovered_bytes, directory=str(directory))
     return log
+
+
+def _archive_that_is_there(settings: Settings) -> Path | None:
+    archive = settings.audit_archive_path
+    return archive if archive is not None and archive.is_dir() else None
 
 
 def _witness_key(settings: Settings) -> NoteKey:

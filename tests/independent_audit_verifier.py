@@ -1,8 +1,9 @@
-"""A verifier of audit logs written from audit.md, audit-digest.md and checkpoint.md in docs/formats alone.
+"""A verifier of audit logs written from the pages audit*.md and checkpoint.md alone.
 
 It shares no code with the server: the standard library and ``cryptography``. Usage:
 
-    python independent_audit_verifier.py AUDIT_DIRECTORY VKEY... [--checkpoint FILE]... [--proof FILE]...
+    python independent_audit_verifier.py AUDIT_DIRECTORY VKEY... [--archive DIRECTORY] [--checkpoint FILE]...
+        [--proof FILE]...
 
 Prints what it proved; raises ``Fault`` with the place of what does not hold.
 """
@@ -15,7 +16,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -30,24 +31,53 @@ def sha256(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
 
 
-def records(directory: Path) -> list[bytes]:
-    """The lines of all segments; the chain holds from the first to the last."""
-    numbers = {}
+def segments(directory: Path) -> dict[int, Path]:
+    found = {}
     for path in directory.iterdir():
-        if found := re.fullmatch(r"audit-(\d{8,})\.jsonl", path.name):
-            numbers[int(found[1])] = path
-    lines: list[bytes] = []
+        if name := re.fullmatch(r"audit-(\d{8,})\.jsonl", path.name):
+            found[int(name[1])] = path
+    return found
+
+
+class Log(NamedTuple):
+    """``leaves``: of all records; ``left``: how many are not here; ``said``: the record that says so."""
+
+    leaves: list[bytes]
+    left: int
+    said: int
+
+
+def read_log(directory: Path, archive: Path | None) -> Log:
+    """The chain holds from the first record that is here to the last; what left is accounted for."""
+    numbers = segments(directory)
+    if archive is not None:
+        copies = segments(archive)
+        for number in set(copies) & set(numbers):
+            if copies[number].read_bytes() != numbers[number].read_bytes():
+                raise Fault(f"segment {number} is another in the archive")
+        numbers = copies | numbers
+    first, last = min(numbers), max(numbers)
+    if archive is not None and first > 1:
+        raise Fault("segment 1 is missing")
+    left = json.loads(numbers[first].open("rb").readline())["seq"] if first > 1 else 0
+    tree = directory / "tree" / "level-00"
+    hashes = tree.read_bytes()[: 32 * left] if left else b""
+    if len(hashes) < 32 * left:
+        raise Fault("the tree lacks the leaves of what left")
+    leaves = [hashes[at : at + 32] for at in range(0, len(hashes), 32)]
+    removal: dict[str, Any] | None = None
+    said = -1
     epochs: dict[int, str] = {}
-    previous = "0" * 64
-    for number in range(1, len(numbers) + 1):
+    previous = leaves[-1].hex() if leaves else "0" * 64
+    for number in range(first, last + 1):
         if number not in numbers:
             raise Fault(f"segment {number} is missing")
         parts = numbers[number].read_bytes().split(b"\n")
-        if parts.pop() and number != len(numbers):
+        if parts.pop() and number != last:
             raise Fault(f"segment {number} ends within a record")
         for place, line in enumerate(parts, start=1):
             where = f"segment {number} line {place}"
-            if not line.startswith(b'{"seq":%d,"prev":"%s","time":"' % (len(lines), previous.encode())):
+            if not line.startswith(b'{"seq":%d,"prev":"%s","time":"' % (len(leaves), previous.encode())):
                 raise Fault(f"{where}: number or link")
             try:
                 record = json.loads(line)
@@ -57,13 +87,24 @@ def records(directory: Path) -> list[bytes]:
                 raise Fault(f"{where}: no record")
             epoch, check = record.get("dk"), record.get("check")
             if record.get("op") == "digest_key":
-                if epoch > max(epochs, default=0) + 1 or epochs.setdefault(epoch, check) != check:
-                    raise Fault(f"{where}: digest key {epoch} was announced out of turn, or is another")
-            elif epoch is not None and epoch not in epochs:
+                if not left and epoch > max(epochs, default=0) + 1:
+                    raise Fault(f"{where}: digest key {epoch} was announced out of turn")
+                if epochs.setdefault(epoch, check) != check:
+                    raise Fault(f"{where}: digest key {epoch} was announced as another")
+            elif epoch is not None and not left and epoch not in epochs:
                 raise Fault(f"{where}: digest key {epoch} was not announced")
-            lines.append(line)
-            previous = sha256(b"\x00" + line).hex()
-    return lines
+            if record.get("op") == "retention":
+                if removal is not None and record["retention"]["segments"] < removal["segments"]:
+                    raise Fault(f"{where}: a removal goes back")
+                removal, said = record["retention"], len(leaves)
+            leaves.append(sha256(b"\x00" + line))
+            previous = leaves[-1].hex()
+    if first > 1:
+        if removal is None or removal["segments"] < first - 1:
+            raise Fault("segments are missing, and no record says that they left")
+        if removal["segments"] == first - 1 and removal["records"] != left:
+            raise Fault("another number of records left than the log says")
+    return Log(leaves, left, said)
 
 
 def tree_hash(leaves: list[bytes]) -> bytes:
@@ -149,20 +190,26 @@ def stored_checkpoints(directory: Path) -> list[str]:
     return [*notes, latest.read_text()] if latest.exists() else notes
 
 
-def verify_log(directory: Path, keys: list[Key], kept: list[str]) -> tuple[int, int, set[int]]:
-    """(records, checkpoints, kinds of signatures that every checkpoint has)."""
-    lines = records(directory)
-    leaves = [sha256(b"\x00" + line) for line in lines]
+def verify_log(
+    directory: Path, archive: Path | None, keys: list[Key], kept: list[str]
+) -> tuple[Log, int, set[int]]:
+    """(log, checkpoints, kinds of signatures that every checkpoint has)."""
+    log = read_log(directory, archive)
+    leaves = log.leaves
+    signed = 0
     notes = stored_checkpoints(directory) + kept
     common = {1, 4, 6}
     for note in notes:
         _, size, root, kinds = checkpoint(note, keys)
-        if size > len(lines):
-            raise Fault(f"a checkpoint of {size} records, the log has {len(lines)}")
+        if size > len(leaves):
+            raise Fault(f"a checkpoint of {size} records, the log has {len(leaves)}")
         if tree_hash(leaves[:size]) != root:
             raise Fault(f"the root of {size} records is another")
         common &= kinds
-    return len(lines), len(notes), common
+        signed = max(signed, size)
+    if log.left and log.said >= signed:
+        raise Fault("the record that says what left is under no checkpoint")
+    return log, len(notes), common
 
 
 def verify_inclusion(document: dict[str, Any], keys: list[Key]) -> int:
@@ -194,14 +241,18 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("directory", type=Path)
     parser.add_argument("keys", nargs="+")
+    parser.add_argument("--archive", type=Path)
     parser.add_argument("--checkpoint", type=Path, action="append", default=[])
     parser.add_argument("--proof", type=Path, action="append", default=[])
     given = parser.parse_args()
     keys = [Key(each) for each in given.keys]
-    count, notes, kinds = verify_log(given.directory, keys, [path.read_text() for path in given.checkpoint])
+    kept = [path.read_text() for path in given.checkpoint]
+    log, notes, kinds = verify_log(given.directory, given.archive, keys, kept)
     for path in given.proof:
         print(f"proof of record {verify_inclusion(json.loads(path.read_bytes()), keys)}")
-    print(f"{count} records, {notes} checkpoints, signatures of kinds {sorted(kinds)} on each")
+    if log.left:
+        print(f"records 0 to {log.left - 1} have left: their contents were not verified")
+    print(f"{len(log.leaves)} records, {notes} checkpoints, signatures of kinds {sorted(kinds)} on each")
 
 
 if __name__ == "__main__":

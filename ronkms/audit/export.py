@@ -45,11 +45,13 @@ class Selection(NamedTuple):
         return (self.since is None or time >= self.since) and (self.until is None or time < self.until)
 
 
-def export_directory(directory: Path, form: str, selection: Selection) -> Iterator[bytes]:
+def export_directory(
+    directory: Path, form: str, selection: Selection, archive: Path | None = None
+) -> Iterator[bytes]:
     """The selected records in the order of the log, one of :data:`FORMATS`, each with its newline.
 
     Every record is held to the chain, selected or not. Raises OSError, IntegrityError."""
     encode = FORMATS[form]
-    for record in read_directory(directory):
+    for record in read_directory(directory, archive):
         if selection.takes(record):
             yield encode(record) + b"\n"

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from ronkms.audit.merkle import leaf_hash
-from ronkms.audit.segments import MAX_LINE, list_segments
+from ronkms.audit.segments import MAX_LINE, Segment, list_segments, segment_name
 from ronkms.errors import IntegrityError
 
 _CHUNK: Final = MAX_LINE + 256
@@ -33,17 +34,22 @@ class Followed(NamedTuple):
 class LogFollower:
     """``record`` is the number of the next record, ``leaf`` the leaf hash of the one before."""
 
-    def __init__(self, directory: Path, record: int = 0, leaf: bytes = _ORIGIN) -> None:
-        """Raises IntegrityError: the segments do not go back to ``record``; OSError."""
+    def __init__(
+        self, directory: Path, record: int = 0, leaf: bytes = _ORIGIN, archive: Path | None = None
+    ) -> None:
+        """``archive``: where segments are looked for that are not in ``directory``.
+
+        Raises IntegrityError: the segments do not go back to ``record``; OSError."""
         self._directory = directory
+        self._archive = archive
         self.record = record
         self.leaf = leaf
-        self._segment, self._offset = _find(directory, record)
+        self._segment, self._offset = _find(list_segments(directory, archive), record)
 
     @property
     def segment(self) -> str:
         """Name of the segment that is read now."""
-        return f"audit-{self._segment:08}.jsonl"
+        return segment_name(self._segment)
 
     def read(self, end: int) -> list[bytes]:
         """Leaf hashes of the next records; see :meth:`read_records`."""
@@ -99,25 +105,31 @@ class LogFollower:
         return data if raw else data[: data.rfind(b"\n") + 1]
 
     def _path(self, number: int) -> Path:
-        return self._directory / f"audit-{number:08}.jsonl"
+        path = self._directory / segment_name(number)
+        if self._archive is None or path.exists():
+            return path
+        return self._archive / segment_name(number)
 
 
 def first_record(directory: Path) -> tuple[int, bytes]:
     """(number of the first record here, leaf hash of the one before it): later than 0 if segments were
     archived. Raises IntegrityError, OSError."""
     for segment in list_segments(directory):
-        found = _head(segment.path)
+        try:
+            found = _head(segment.path)
+        except FileNotFoundError:  # it left since the list was made
+            continue
         if found is not None:
             return found
         break
     return 0, _ORIGIN
 
 
-def line_of(directory: Path, record: int) -> bytes:
-    """The line of a record without its newline; the newer, the sooner found.
+def line_of(directory: Path, record: int, archive: Path | None = None) -> bytes:
+    """The line of a record without its newline; the newer, the sooner found. ``archive``: see LogFollower.
 
     Raises IntegrityError: not here; OSError."""
-    for segment in reversed(list_segments(directory)):
+    for segment in reversed(list_segments(directory, archive)):
         head = _head(segment.path)
         if head is None or head[0] > record:
             continue
@@ -130,7 +142,7 @@ def line_of(directory: Path, record: int) -> bytes:
         if not line.endswith(b"\n"):
             break
         return line[:-1]
-    raise IntegrityError(f"record {record} is not in the segments here")
+    raise IntegrityError(f"record {record} is not in the segments here; give --archive if it has left")
 
 
 def _find_backwards(path: Path, record: int) -> int | None:
@@ -158,9 +170,8 @@ def _head(path: Path) -> tuple[int, bytes] | None:
     return int(found[1]), bytes.fromhex(found[2].decode())
 
 
-def _find(directory: Path, record: int) -> tuple[int, int]:
+def _find(segments: Sequence[Segment], record: int) -> tuple[int, int]:
     """(segment, byte) where ``record`` stands, or will."""
-    segments = list_segments(directory)
     if not segments:
         return 1, 0
     for segment in reversed(segments):
@@ -170,7 +181,7 @@ def _find(directory: Path, record: int) -> tuple[int, int]:
         return segment.number, _skip(segment.path, record - head[0])
     if record == 0 and segments[0].number == 1 and _head(segments[0].path) is None:
         return 1, 0
-    raise IntegrityError(f"record {record} is before the first segment here: bring the archived ones back")
+    raise IntegrityError(f"record {record} is in a segment that left: give --archive, or bring it back")
 
 
 def _skip(path: Path, lines: int) -> int:

@@ -16,8 +16,17 @@ POSITION_FILE: Final = "intents.position"
 MAX_UNKNOWN_SEGMENTS: Final = 8
 """How many segments, newest last, are read when no position was saved."""
 
+_positions: Final = msgspec.json.Decoder(Position)
 _MARK: Final = b'"phase":"'
 """Stands in the lines of intents and outcomes only: in a text of the body its quotes would be escaped."""
+
+
+def needed_segment(directory: Path) -> int:
+    """The oldest segment that the next start may have to read; 0 if that is not known. Raises OSError."""
+    try:
+        return _positions.decode((directory / POSITION_FILE).read_bytes()).segment
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return 0
 
 
 class Phase(msgspec.Struct, frozen=True):
@@ -42,7 +51,6 @@ class Phase(msgspec.Struct, frozen=True):
 
 
 _decoder: Final = msgspec.json.Decoder(Phase)
-_positions: Final = msgspec.json.Decoder(Position)
 
 
 class IntentLedger:

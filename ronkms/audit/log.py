@@ -12,6 +12,8 @@ from ronkms.audit.digest_epochs import ANNOUNCEMENT
 from ronkms.audit.digest_keys import NO_DIGEST, KeyedDigest
 from ronkms.audit.escrow import Escrow
 from ronkms.audit.record import MAX_DETAIL, VERSION, Body, bounded, encode_body
+from ronkms.audit.retention_state import OPERATION as REMOVAL
+from ronkms.audit.retention_state import Removal
 from ronkms.domain.operation import DURABLE, Operation, Outcome
 from ronkms.errors import AuditUnavailable
 
@@ -129,6 +131,21 @@ class AuditLogTrail:
             dk=epoch,
             check=check,
             escrow=escrow,
+        )
+        return self._append(body, durable=True)
+
+    def record_removal(self, removal: Removal, *, token_id: str, corr_id: str) -> int:
+        """Appends the record that old segments leave (docs/formats/audit-archive.md).
+
+        On disk when it returns the sequence number. Raises AuditUnavailable."""
+        body = Body(
+            v=VERSION,
+            op=REMOVAL,
+            outcome=Outcome.OK.value,
+            tenant="",
+            token=token_id,
+            corr_id=corr_id,
+            retention=removal,
         )
         return self._append(body, durable=True)
 

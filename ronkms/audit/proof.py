@@ -58,16 +58,22 @@ class _Kind(msgspec.Struct):
 
 
 def prove_inclusion(
-    directory: Path, record: int, *, line: bytes | None = None, tree: TreeReader | None = None
+    directory: Path,
+    record: int,
+    *,
+    line: bytes | None = None,
+    tree: TreeReader | None = None,
+    archive: Path | None = None,
 ) -> InclusionProof:
     """From the newest checkpoint of the log in ``directory``. ``line``: of the record, if it is known.
+    ``archive``: where records are that left ``directory``.
 
     Raises BadRequest: no checkpoint covers it yet; IntegrityError, OSError."""
     note, checkpoint = _newest(directory)
     if not 0 <= record < checkpoint.size:
         raise BadRequest(f"the newest checkpoint covers records 0 to {checkpoint.size - 1}, not {record}")
     if line is None:
-        line = line_of(directory, record)
+        line = line_of(directory, record, archive)
     if tree is None:
         with tree_reader(directory) as opened:
             path = merkle.inclusion_path(opened, record, checkpoint.size)

@@ -11,6 +11,7 @@ from pathlib import Path
 import structlog
 
 from ronkms.audit.follower import LogFollower, first_record
+from ronkms.audit.retention_state import check_present, read_removed
 from ronkms.audit.tree_state import tree_reader
 from ronkms.errors import IntegrityError
 
@@ -25,6 +26,7 @@ class LogRecheck:
         self._count_failure = count_failure
         self._tree = tree_reader(directory)
         self._follower: LogFollower | None = None
+        self._begun = 0
         self._known: set[str] = set()
 
     @property
@@ -37,7 +39,11 @@ class LogRecheck:
         try:
             self._slice()
         except IntegrityError as error:
+            if self._follower is not None:
+                self._begun = self._follower.record
             self._follower = None
+            if self._begun < read_removed(self._directory).records:
+                return  # what it read has left meanwhile
             fault = str(error)
             if fault not in self._known:
                 self._known.add(fault)
@@ -50,6 +56,8 @@ class LogRecheck:
             if not size:
                 return
             record, leaf = first_record(self._directory)
+            self._begun = record
+            check_present(self._directory)
             if record and leaf != self._tree.node(0, record - 1):
                 raise IntegrityError(f"record {record} does not follow on the archived ones")
             self._follower = LogFollower(self._directory, record, leaf)

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from ronkms.audit.escrow import Escrow
+from ronkms.audit.retention_state import Removal
 
 VERSION: Final = 1
 
@@ -40,6 +41,7 @@ class Body(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     counts: dict[str, int] = {}
     check: str = ""
     escrow: Escrow | None = None
+    retention: Removal | None = None
 
 
 def encode_body(body: Body) -> bytes:

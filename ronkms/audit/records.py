@@ -39,9 +39,11 @@ class AuditRecord(NamedTuple):
         return (self.time - _EPOCH) // timedelta(milliseconds=1)
 
 
-def read_directory(directory: Path) -> Iterator[AuditRecord]:
-    """All records of ``directory``; see :func:`read_segments`. Raises OSError, IntegrityError."""
-    segments = list_segments(directory)
+def read_directory(directory: Path, archive: Path | None = None) -> Iterator[AuditRecord]:
+    """All records of ``directory``, and of ``archive`` before them; see :func:`read_segments`.
+
+    Raises OSError, IntegrityError."""
+    segments = list_segments(directory, archive)
     if not segments:
         raise IntegrityError(f"{directory} holds no audit segment")
     return read_segments(segments)

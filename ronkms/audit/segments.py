@@ -29,14 +29,35 @@ class Line(NamedTuple):
     """False for the end of a file that has no newline."""
 
 
-def list_segments(directory: Path) -> list[Segment]:
-    """The segments in order. Raises OSError."""
-    found = []
-    for path in directory.iterdir():
-        match = _NAME.fullmatch(path.name)
-        if match is not None:
-            found.append(Segment(int(match[1]), path))
-    return sorted(found)
+def segment_number(name: str) -> int | None:
+    """Of a segment's file name; None for any other."""
+    match = _NAME.fullmatch(name)
+    if match is None or segment_name(int(match[1])) != name:
+        return None
+    return int(match[1])
+
+
+def segment_name(number: int) -> str:
+    """Eight digits or more."""
+    return f"audit-{number:08}.jsonl"
+
+
+def list_segments(directory: Path, archive: Path | None = None) -> list[Segment]:
+    """The segments in order; those that are only in ``archive`` too. Raises OSError."""
+    found = {} if archive is None else _segments(archive)
+    found |= _segments(directory)
+    return [found[number] for number in sorted(found)]
+
+
+def _segments(directory: Path) -> dict[int, Segment]:
+    numbered = ((segment_number(path.name), path) for path in directory.iterdir())
+    return {number: Segment(number, path) for number, path in numbered if number is not None}
+
+
+def torn_of(directory: Path, number: int) -> list[Path]:
+    """Torn ends that were moved aside from a segment. Raises OSError."""
+    begin = segment_name(number).removesuffix(".jsonl") + "."
+    return [path for path in list_torn(directory) if path.name.startswith(begin)]
 
 
 def list_torn(directory: Path) -> list[Path]:

@@ -13,6 +13,7 @@ from ronkms.audit.checkpoint_files import CheckpointFiles
 from ronkms.audit.follower import LogFollower
 from ronkms.audit.log_keys import FILE, read_log_keys
 from ronkms.audit.merkle import EMPTY_ROOT
+from ronkms.audit.retention_state import check_present
 from ronkms.audit.tree_files import TreeReader, TreeWriter
 from ronkms.errors import IntegrityError
 
@@ -51,8 +52,10 @@ def newest_checkpoint(directory: Path) -> Checkpoint | None:
     return checkpoint
 
 
-def open_tree(directory: Path) -> TreeState:
+def open_tree(directory: Path, archive: Path | None = None) -> TreeState:
     """The tree at the newest checkpoint; what it lacks is made again. One process at a time.
+
+    ``archive``: where segments are that left ``directory``.
 
     Raises IntegrityError: the log, the checkpoint and the tree do not fit; OSError."""
     checkpoint = newest_checkpoint(directory) or Checkpoint("", 0, EMPTY_ROOT)
@@ -62,7 +65,7 @@ def open_tree(directory: Path) -> TreeState:
         if not _fits(tree, checkpoint):
             tree.rebuild()
         if not _fits(tree, checkpoint):
-            _refill(tree, directory, checkpoint)
+            _refill(tree, LogFollower(directory, archive=archive), checkpoint)
         return TreeState(checkpoint, tree, follower_behind(tree, directory))
     except BaseException:
         tree.close()
@@ -75,9 +78,12 @@ def follower_behind(tree: TreeWriter, directory: Path) -> LogFollower:
     return LogFollower(directory, tree.size, leaf)
 
 
-def check_log(directory: Path, records: int, leaf: str) -> None:
+def check_log(directory: Path, records: int, leaf: str, archive: Path | None = None) -> None:
     """For the start: the newest checkpoint must be about this log, which has ``records`` records and ends
-    with the leaf hash ``leaf`` (hex). Raises IntegrityError, OSError."""
+    with the leaf hash ``leaf`` (hex), and no segment is missing that did not leave by intent.
+
+    ``archive``: see :func:`open_tree`. Raises IntegrityError, OSError."""
+    check_present(directory)
     checkpoint = newest_checkpoint(directory)
     if checkpoint is None:
         return
@@ -86,7 +92,7 @@ def check_log(directory: Path, records: int, leaf: str) -> None:
             f"audit: the log has {records} records, its newest checkpoint {checkpoint.size}:"
             " it was cut off or rolled back"
         )
-    state = open_tree(directory)
+    state = open_tree(directory, archive)
     with state.tree:
         state.follower.read(checkpoint.size + 1)
         if records > checkpoint.size and state.follower.record == checkpoint.size:
@@ -104,8 +110,7 @@ def _fits(tree: TreeWriter, checkpoint: Checkpoint) -> bool:
         return False
 
 
-def _refill(tree: TreeWriter, directory: Path, checkpoint: Checkpoint) -> None:
-    follower = LogFollower(directory)
+def _refill(tree: TreeWriter, follower: LogFollower, checkpoint: Checkpoint) -> None:
     tree.cut(0)
     while leaves := follower.read(checkpoint.size):
         tree.append(leaves)

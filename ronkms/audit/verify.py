@@ -16,12 +16,14 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from ronkms.audit.archive import differing_copies
 from ronkms.audit.digest_lines import AnnouncedEpochs
 from ronkms.audit.finding import Finding
 from ronkms.audit.merkle import leaf_hash
 from ronkms.audit.note import NoteKey
-from ronkms.audit.segments import Segment, lines_of, list_segments, list_torn
+from ronkms.audit.segments import Segment, lines_of, list_segments, list_torn, segment_name
 from ronkms.audit.verify_checkpoints import CheckpointProof, KeptNote
+from ronkms.audit.verify_removals import RecordedRemovals
 
 MAX_PROBLEMS: Final = 20
 _ORIGIN: Final = "0" * 64
@@ -66,32 +68,42 @@ def verify_directory(
     *,
     anchor: Anchor | None = None,
     archived: bool = False,
+    archive: Path | None = None,
     keys: Sequence[NoteKey] = (),
     kept: Sequence[KeptNote] = (),
 ) -> Report:
     """Verifies every record of every segment, and every checkpoint. Raises OSError.
 
-    ``archived``: the segments before the first one here were moved away by intent, so that one's own link
-    is where the chain begins. ``keys``: of the checkpoints; the directory's own without any. ``kept``:
-    checkpoints that were kept elsewhere."""
-    return _Verification(anchor, CheckpointProof(directory, keys, kept), archived=archived).run(directory)
+    ``archived``: the segments before the first one here may be missing without a record that says so.
+    ``archive``: where segments that left were copied to; then the whole log must be there. ``keys``: of the
+    checkpoints; the directory's own without any. ``kept``: checkpoints that were kept elsewhere."""
+    proof = CheckpointProof(directory, keys, kept)
+    return _Verification(anchor, proof, archived=archived, archive=archive).run(directory)
 
 
 class _Verification:
-    def __init__(self, anchor: Anchor | None, checkpoints: CheckpointProof, *, archived: bool) -> None:
+    def __init__(
+        self, anchor: Anchor | None, checkpoints: CheckpointProof, *, archived: bool, archive: Path | None
+    ) -> None:
         self._anchor = anchor
         self._checkpoints = checkpoints
         self._archived = archived
+        self._archive = archive
+        self._starts_late = False
+        self._removals = RecordedRemovals()
         self._report = Report()
         self._time: datetime | None = None
         self._epochs: AnnouncedEpochs | None = None
 
     def run(self, directory: Path) -> Report:
         report = self._report
-        segments = list_segments(directory)
+        segments = list_segments(directory, self._archive)
         if not segments:
             report.problems.append(Finding(str(directory), "holds no audit segment"))
-        first = segments[0].number if segments and self._archived else 1
+        first = segments[0].number if segments and self._archive is None else 1
+        self._starts_late = first > 1
+        if self._archive is not None:
+            report.problems += differing_copies(directory, self._archive)
         for expected, segment in enumerate(segments, start=first):
             if segment.number != expected:
                 report.problems.append(
@@ -101,7 +113,8 @@ class _Verification:
             report.segments += 1
             if not self._follow(segment, last=segment is segments[-1]):
                 break
-        for torn in list_torn(directory):
+        places = (directory, self._archive) if self._archive is not None else (directory,)
+        for torn in (torn for place in places for torn in list_torn(place)):
             report.warnings.append(Finding(torn.name, "the torn end of a record that a crash interrupted"))
         if self._anchor is not None and report.good and report.records < self._anchor.records:
             what = f"ends after {report.records} records, the anchor knows {self._anchor.records}"
@@ -111,7 +124,21 @@ class _Verification:
         report.problems += proof.problems
         report.warnings += proof.warnings
         report.checkpoints = proof.proven
+        self._look_for_removed(first)
         return report
+
+    def _look_for_removed(self, first: int) -> None:
+        report = self._report
+        if not self._starts_late or not report.good:
+            return
+        missing = self._removals.missing(first, report.first_record, self._checkpoints.largest)
+        if missing is not None and not self._archived:
+            report.problems.append(missing)
+            return
+        what = (
+            f"records 0 to {report.first_record - 1} have left: verified are their hashes, not their contents"
+        )
+        report.warnings.append(Finding(segment_name(first), what + "; give --archive"))
 
     def _follow(self, segment: Segment, *, last: bool) -> bool:
         """Follows the chain through one segment. False if it breaks, which ends the verification."""
@@ -140,7 +167,7 @@ class _Verification:
         if link is None or record is None:
             return "is not an audit record"
         seq, prev = int(link[1]), link[2].decode()
-        if self._archived and not report.first_time:
+        if self._starts_late and not report.first_time:
             report.first_record, report.records, report.leaf = seq, seq, prev
             self._checkpoints.skip_archived(seq)
         if seq != report.records:
@@ -149,7 +176,7 @@ class _Verification:
             return "does not continue the chain: this record or the one before was changed"
         if self._epochs is None:
             self._epochs = AnnouncedEpochs(from_start=seq == 0)
-        fault = self._epochs.fault(record)
+        fault = self._epochs.fault(record) or self._removals.fault(record)
         if fault:
             return fault
         report.records += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ronkms.audit.checkpoint import Checkpoint, verify_checkpoint
 from ronkms.audit.checkpoint_files import DIRECTORY, HISTORY, LATEST, CheckpointFiles
@@ -14,6 +14,8 @@ from ronkms.audit.log_keys import FILE, read_log_keys
 from ronkms.audit.note import NoteKey
 from ronkms.audit.tree_state import tree_reader
 from ronkms.errors import IntegrityError
+
+_LEAVES: Final = 1 << 15
 
 
 class KeptNote(NamedTuple):
@@ -32,24 +34,26 @@ class CheckpointProof:
         self.warnings: list[Finding] = []
         self.proven = 0
         """Checkpoints that hold."""
+        self.largest = 0
+        """Size of the largest one that holds."""
         self._directory = directory
         self._frontier = Frontier()
         self._due: list[tuple[Checkpoint, str]] = []
         self._load(keys, kept)
 
     def skip_archived(self, records: int) -> None:
-        """Takes the leaves of archived records from the tree; the checkpoints behind them prove them.
+        """Takes the leaves of records that left from the tree; checkpoints over them are proven too.
 
-        Checkpoints within the archived part are not proven. Raises OSError."""
+        Raises OSError."""
         with tree_reader(self._directory) as tree:
-            leaves = tree.nodes(0, 0, records)
-        if len(leaves) < records:
-            self.warnings.append(Finding("tree", "lacks the archived records: no checkpoint can be proven"))
-            self._due.clear()
-            return
-        self._due = [each for each in self._due if each[0].size > records]
-        for leaf in leaves:
-            self._frontier.add(leaf)
+            if tree.leaves() < records:
+                what = "lacks the records that have left: no checkpoint can be proven"
+                self.warnings.append(Finding("tree", what))
+                self._due.clear()
+                return
+            for start in range(0, records, _LEAVES):
+                for leaf in tree.nodes(0, start, min(_LEAVES, records - start)):
+                    self.add(leaf)
 
     def add(self, leaf: bytes) -> None:
         """The leaf hash of the next record."""
@@ -67,6 +71,7 @@ class CheckpointProof:
     def _prove(self, checkpoint: Checkpoint, where: str) -> None:
         if self._frontier.root() == checkpoint.root:
             self.proven += 1
+            self.largest = checkpoint.size
             return
         what = f"its root is not that of the first {checkpoint.size} records: written anew, or forked"
         self.problems.append(Finding(where, what))

@@ -32,7 +32,7 @@ from ronkms.cli.ronctl_audit_digest import (
 )
 from ronkms.cli.ronctl_audit_export import export
 from ronkms.cli.ronctl_audit_sinks import sinks
-from ronkms.cli.ronctl_parameters import verifier_key
+from ronkms.cli.ronctl_parameters import DIRECTORY, verifier_key
 from ronkms.cli.ronctl_target import Target, pass_target
 from ronkms.cli.ronctl_witness import witness
 from ronkms.errors import IntegrityError, NotFound
@@ -82,7 +82,10 @@ audit.add_command(sinks)
     metavar="RECORDS:HASH",
     help="A head noted earlier: shows a cut end and a log written anew.",
 )
-@click.option("--archived", is_flag=True, help="Segments before the first one here were archived by intent.")
+@click.option("--archive", type=DIRECTORY, help="Where older segments were copied to: then all is verified.")
+@click.option(
+    "--archived", is_flag=True, help="Takes missing older segments without a record that they left."
+)
 @click.option(
     "--key",
     "keys",
@@ -104,6 +107,7 @@ def verify(
     target: Target,
     directory: Path | None,
     anchor: Anchor | None,
+    archive: Path | None,
     archived: bool,
     keys: tuple[NoteKey, ...],
     checkpoints: tuple[Path, ...],
@@ -118,7 +122,7 @@ def verify(
         click.echo(f"good: {verify_proof(proof.read_bytes(), keys or _own_keys(place))}")
         return
     kept = [KeptNote(str(path), path.read_text(encoding="utf-8")) for path in checkpoints]
-    report = verify_directory(place, anchor=anchor, archived=archived, keys=keys, kept=kept)
+    report = verify_directory(place, anchor=anchor, archived=archived, archive=archive, keys=keys, kept=kept)
     for warning in report.warnings:
         click.echo(f"note: {warning}", err=True)
     for problem in report.problems:
@@ -172,15 +176,21 @@ def checkpoint(target: Target, directory: Path | None) -> None:
 @click.option("--from", "old", type=click.IntRange(min=0), metavar="SIZE", help="With --to: consistency.")
 @click.option("--to", "size", type=click.IntRange(min=0), metavar="SIZE")
 @click.option("--directory", type=click.Path(path_type=Path), help="Of the log.")
+@click.option("--archive", type=DIRECTORY, help="Where older segments were copied to.")
 @pass_target
 def prove(
-    target: Target, record: int | None, old: int | None, size: int | None, directory: Path | None
+    target: Target,
+    record: int | None,
+    old: int | None,
+    size: int | None,
+    directory: Path | None,
+    archive: Path | None,
 ) -> None:
     """Prints the proof that RECORD (a number) is in the log, or that one size continues another. Offline."""
     place = directory or target.data_directory / "audit"
     proof: InclusionProof | ConsistencyProof
     if record is not None and old is None and size is None:
-        proof = prove_inclusion(place, record)
+        proof = prove_inclusion(place, record, archive=archive)
     elif record is None and old is not None and size is not None:
         proof = prove_consistency(place, old, size)
     else:

@@ -19,7 +19,7 @@ from ronkms.audit.log_keys import read_log_keys
 from ronkms.audit.note import NoteKey
 from ronkms.audit.proof import InclusionProof, verify_proof
 from ronkms.cli.ronctl_admin import ask
-from ronkms.cli.ronctl_parameters import verifier_key
+from ronkms.cli.ronctl_parameters import DIRECTORY, verifier_key
 from ronkms.cli.ronctl_target import Target, pass_target
 from ronkms.errors import BadRequest, IntegrityError
 from ronkms.server.admin_messages import (
@@ -111,6 +111,7 @@ def open_escrow_command(
 @click.command()
 @click.argument("record", type=click.IntRange(min=0))
 @click.option("--directory", type=click.Path(path_type=Path), help="Of the log.")
+@click.option("--archive", type=DIRECTORY, help="Where older segments were copied to.")
 @click.option("--escrow", type=_FILE, help="Of the record's epoch; with --private. Else the server is asked.")
 @click.option("--private", type=_FILE, help="Of ronctl audit escrow-keygen.")
 @_protection
@@ -121,6 +122,7 @@ def digest(
     target: Target,
     record: int,
     directory: Path | None,
+    archive: Path | None,
     escrow: Path | None,
     private: Path | None,
     passphrase_file: Path | None,
@@ -134,7 +136,7 @@ def digest(
     """
     if (escrow is None) != (private is None):
         raise click.UsageError("give --escrow and --private, or neither")
-    line = line_of(directory or target.data_directory / "audit", record)
+    line = line_of(directory or target.data_directory / "audit", record, archive)
     fields = msgspec.json.decode(line, type=dict[str, Any])
     found, epoch = fields.get("digest"), fields.get("dk", 0)
     if not isinstance(found, str) or not isinstance(epoch, int):

@@ -9,12 +9,13 @@ from pathlib import Path
 import click
 
 from ronkms.audit.export import FORMATS, Selection, export_directory
-from ronkms.cli.ronctl_parameters import instant
+from ronkms.cli.ronctl_parameters import DIRECTORY, instant
 from ronkms.cli.ronctl_target import Target, pass_target
 
 
 @click.command()
 @click.argument("directory", type=click.Path(path_type=Path), required=False)
+@click.option("--archive", type=DIRECTORY, help="Where older segments were copied to.")
 @click.option("--format", "form", type=click.Choice(list(FORMATS)), default="jsonl", show_default=True)
 @click.option("--since", type=instant, metavar="TIME", help="From this time on (RFC 3339).")
 @click.option("--until", type=instant, metavar="TIME", help="Up to this time, which is left out.")
@@ -24,6 +25,7 @@ from ronkms.cli.ronctl_target import Target, pass_target
 def export(
     target: Target,
     directory: Path | None,
+    archive: Path | None,
     form: str,
     since: datetime | None,
     until: datetime | None,
@@ -37,7 +39,7 @@ def export(
     place = directory or target.data_directory / "audit"
     out = sys.stdout.buffer
     try:
-        for line in export_directory(place, form, Selection(since, until, tenant, op)):
+        for line in export_directory(place, form, Selection(since, until, tenant, op), archive):
             out.write(line)
     finally:
         out.flush()

@@ -21,6 +21,8 @@ _UNIT: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _MAX_INPUT: Final = 1 << 16
 
 NONE: Final = "none"
+DIRECTORY: Final = click.Path(path_type=Path, exists=True, file_okay=False)
+"""One that is there."""
 OPERATION: Final = click.Choice([operation.value for operation in Operation])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -17,7 +18,7 @@ def check_contradictions(settings: Settings) -> None:
     _check_seal(settings)
     _check_tls(settings)
     _check_addresses(settings)
-    _check_witness(settings)
+    _check_audit(settings)
     _check_policy(settings)
     check_sinks(settings)
 
@@ -70,9 +71,13 @@ def _check_addresses(settings: Settings) -> None:
         raise ConfigError("metrics_addr: must differ from api_addr")
 
 
-def _check_witness(settings: Settings) -> None:
+def _check_audit(settings: Settings) -> None:
     if bool(settings.audit_witness_url) != bool(settings.audit_witness_key):
         raise ConfigError("audit_witness_url, audit_witness_key: both or none must be set")
+    if settings.audit_archive_dir:
+        archive = Path(settings.audit_archive_dir).resolve()
+        if archive.is_relative_to(settings.data_path.resolve()):
+            raise ConfigError("audit_archive_dir: must be outside of data_dir")
     if settings.audit_witness_required and not settings.audit_witness_url:
         raise ConfigError("audit_witness_required: needs audit_witness_url and audit_witness_key")
 

@@ -169,6 +169,31 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     audit_segment_bytes: Annotated[
         int, Meta(description="Size in bytes at which a new audit segment begins.", ge=1 << 16, le=1 << 32)
     ] = 1 << 26
+    audit_segment_seconds: Annotated[
+        int,
+        Meta(
+            description="Age in seconds at which a new audit segment begins; 0: by size alone.",
+            ge=0,
+            le=31_536_000,
+        ),
+    ] = 86_400
+    audit_archive_dir: Annotated[
+        str,
+        Meta(
+            description="Directory, of this log alone, to which ended audit segments are copied"
+            " (docs/formats/audit-archive.md).",
+            extra={"form": "path"},
+        ),
+    ] = ""
+    audit_retention_days: Annotated[
+        float,
+        Meta(
+            description="Days after which audit segments leave the data directory, without"
+            " `audit_archive_dir` for good; 0: they stay.",
+            ge=0.0,
+            le=36500.0,
+        ),
+    ] = 0.0
     audit_sinks: Annotated[
         tuple[AuditSink, ...],
         Meta(
@@ -417,6 +442,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def data_path(self) -> Path:
         """``data_dir``, absolute."""
         return Path(self.data_dir).absolute()
+
+    @property
+    def audit_archive_path(self) -> Path | None:
+        """``audit_archive_dir``, absolute; None for no archive."""
+        return Path(self.audit_archive_dir).absolute() if self.audit_archive_dir else None
 
     @property
     def worker_count(self) -> int:

@@ -37,6 +37,7 @@ ROTATE_SECONDS: Final = 5.0
 SUMMARY_SECONDS: Final = 10.0
 INTENTS_SECONDS: Final = 10.0
 DIGEST_KEY_SECONDS: Final = 2.0
+RETENTION_SECONDS: Final = 2.0
 CLOCK_SECONDS: Final = 5.0
 PROBE_SECONDS: Final = 1.0
 USAGE_SECONDS: Final = 2.0
@@ -89,6 +90,9 @@ class AdminProcess:
         rotation = Chores([Chore("rotation", ROTATE_SECONDS, application.rotate_due)])
         # By itself too: an old log is long.
         usage = Chores([Chore("key usage", USAGE_SECONDS, application.usage_recorder().turn)])
+        # By itself: copying and comparing segments takes long.
+        retention = Chores([Chore("audit retention", RETENTION_SECONDS, application.audit_retention())])
+        retention.start()
         chores.start()
         rotation.start()
         # By itself too: it waits for another machine.
@@ -102,6 +106,7 @@ class AdminProcess:
             asking.stop()
         rotation.stop()
         chores.stop()
+        retention.stop()
         self._summarize()
         checkpointer.stop()
 

@@ -171,3 +171,13 @@ def _row(name: tuple[str, str, int, str, bool], uses: Uses) -> tuple[object, ...
 
 def _uses(token: str, first: int, last: int, count: int) -> Uses:
     return Uses(first=first, last=last, token=token, count=count)
+
+
+def needed_segment(path: Path) -> int:
+    """The oldest segment of the audit log that was not read to its end; 0 if none was.
+
+    Raises OSError: the file cannot be read."""
+    try:
+        return read_usage(path, "", "")[1].place.segment
+    except sqlite3.Error as error:
+        raise OSError(f"{path}: {error}") from None

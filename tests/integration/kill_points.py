@@ -72,15 +72,22 @@ def _killed(work: Callable[[Path], object], directory: Path, point: int, mode: s
 
 
 def every_point(
-    root: Path, work: Callable[[Path], object], check: Callable[[Path], object], *, limit: int = 2000
+    root: Path,
+    work: Callable[[Path], object],
+    check: Callable[[Path], object],
+    *,
+    prepare: Callable[[Path], object] = lambda _: None,
+    limit: int = 2000,
 ) -> int:
-    """How many points there are. ``work`` gets an empty directory each time, ``check`` the same one after the
-    kill."""
+    """How many points there are.
+
+    Each time ``work`` gets a directory that ``prepare`` has filled, ``check`` the same one after the kill."""
     for point in range(limit):
         through = True
         for mode in MODES:
             directory = root / f"{point:04}-{mode}"
             directory.mkdir()
+            prepare(directory)
 
             through = in_child(partial(_killed, work, directory, point, mode)) and through
             try:

@@ -122,6 +122,7 @@ EDITS = [flip, delete, insert, swap, truncate]
 
 
 def write(directory: Path, files: dict[str, bytes]) -> None:
+    directory.mkdir(exist_ok=True)
     for path in directory.iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     for name, data in files.items():
@@ -129,8 +130,8 @@ def write(directory: Path, files: dict[str, bytes]) -> None:
         (directory / name).write_bytes(data)
 
 
-def found_with_place(original: Original, directory: Path) -> bool:
-    report = verify_directory(directory, keys=original.keys, kept=[original.kept])
+def found_with_place(original: Original, directory: Path, archive: Path | None = None) -> bool:
+    report = verify_directory(directory, keys=original.keys, kept=[original.kept], archive=archive)
     return bool(report.problems) and all(PLACE.match(str(problem)) for problem in report.problems)
 
 
@@ -170,6 +171,46 @@ def forge(original: Original, chance: random.Random) -> dict[str, bytes]:
     return files | {name: b"".join(content) for name, content in forged.items()}
 
 
+def losses(original: Original, directory: Path, archive: Path, count: int, seed: int) -> dict[str, int]:
+    """Segments that vanish or are exchanged, in the log and its archive. How many of each were found."""
+    chance = random.Random(seed)
+    names = sorted(original.segments)
+    write(directory, contents(original.directory))
+    write(archive, {name: original.segments[name] for name in names[:-1]})
+    whole = verify_directory(directory, keys=original.keys, kept=[original.kept], archive=archive)
+    assert whole.good
+    assert whole.first_record == 0
+    found: dict[str, int] = {}
+    for number in range(count):
+        kind = ("log", "archive alone", "copy", "exchange", "edit")[number % 5]
+        name, other = chance.sample(names[:-1], 2)
+        path, copy = directory / name, archive / name
+        if kind == "log":  # without the archive it is nowhere
+            path.unlink()
+            assert found_with_place(original, directory), (seed, number, kind, name)
+        elif kind == "archive alone":
+            path.unlink()
+            copy.unlink()
+            assert found_with_place(original, directory, archive), (seed, number, kind, name)
+        elif kind == "copy":
+            copy.write_bytes(chance.choice(EDITS)(chance, original.segments[name]) + b"x")
+            assert found_with_place(original, directory, archive), (seed, number, kind, name)
+        elif kind == "exchange":
+            path.unlink()
+            copy.write_bytes(original.segments[other])
+            assert found_with_place(original, directory, archive), (seed, number, kind, name)
+        else:
+            path.unlink()
+            edited = chance.choice(EDITS)(chance, original.segments[name])
+            copy.write_bytes(edited)
+            if edited != original.segments[name]:
+                assert found_with_place(original, directory, archive), (seed, number, kind, name)
+        found[kind] = found.get(kind, 0) + 1
+        for place in (path, copy):
+            place.write_bytes(original.segments[name])
+    return found
+
+
 def roll_backs_and_forks(original: Original, directory: Path, count: int, seed: int) -> int:
     """The older copy of the whole directory, and forks with and without the stored checkpoints."""
     chance = random.Random(seed)
@@ -197,12 +238,19 @@ def test_edits(original: Original, tmp_path: Path) -> None:
     assert roll_backs_and_forks(original, tmp_path, 9, seed=2) == 10
 
 
+def test_lost_and_exchanged_segments_are_found_with_their_place(original: Original, tmp_path: Path) -> None:
+    found = losses(original, tmp_path / "log", tmp_path / "archive", 25, seed=4)
+    assert sum(found.values()) == 25
+
+
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_2000_edits(original: Original, tmp_path: Path) -> None:
     found = tamper(original, tmp_path, 1960, seed=random.SystemRandom().randrange(2**32))
     others = roll_backs_and_forks(original, tmp_path, 39, seed=3)
+    lost = losses(original, tmp_path / "log", tmp_path / "archive", 200, seed=5)
     assert sum(found.values()) >= 1900
+    assert sum(lost.values()) == 200
     print(
         f"{sum(found.values()) + others} edits found with their place: {found}, {others} roll-backs and forks"
     )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
 
+from ronkms.audit.segment_ends import first_of
+from ronkms.audit.segments import list_segments
 from ronkms.errors import IntegrityError
 from ronkms.journal.durable_file import make_directory, replace_file
 
@@ -52,3 +55,21 @@ class PositionFile:
         make_directory(self._directory)
         content = _Content(position.record, position.leaf, VERSION)
         replace_file(self._path, msgspec.json.encode(content) + b"\n")
+
+
+def needed_segment(directory: Path, names: Iterable[str]) -> int:
+    """The oldest segment that one of the sinks has not got to its end; 0 if that is not known.
+
+    Raises IntegrityError, OSError."""
+    positions = [PositionFile(directory, name).load() for name in names]
+    records = [0 if position is None else position.record for position in positions]
+    segments = list_segments(directory)
+    if not records:
+        return segments[-1].number
+    needed = 0
+    for segment in segments:
+        first = first_of(segment.path)
+        if first is not None and first.seq > min(records):
+            break
+        needed = segment.number
+    return needed

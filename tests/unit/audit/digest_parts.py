@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from ronkms_native import AuditLog, Custody
 
-from ronkms.audit.digest_keys import DigestKeys
+from ronkms.audit.digest_keys import DigestKeys, KeyedDigest
 from ronkms.audit.digest_rotation import DigestRotation
 from ronkms.audit.escrow import Recipient
 from ronkms.audit.log import AuditLogTrail
@@ -70,3 +70,13 @@ class Parts:
 
     def bump(self) -> None:
         self.generation += 1
+
+
+class NoDigests:
+    """For a trail that records nothing with an input."""
+
+    def digest(self, data: bytes) -> KeyedDigest:
+        raise AssertionError("nothing here has an input")
+
+    def after_fork(self) -> None:
+        """Nothing to reopen."""

@@ -19,6 +19,7 @@ from ronkms.audit.follower import LogFollower
 from ronkms.audit.log_keys import LogSigner
 from ronkms.audit.proof import prove_consistency, prove_inclusion, verify_proof
 from ronkms.audit.recheck import LogRecheck
+from ronkms.audit.retention_state import Removed, write_removed
 from ronkms.audit.tree_state import check_log
 from ronkms.audit.verify import verify_directory
 from ronkms.audit.verify_checkpoints import KeptNote
@@ -335,6 +336,9 @@ def test_archived_segments_are_proven_by_the_tree(log: Log) -> None:
     (log.directory / "audit-00000001.jsonl").unlink()
     report = verify_directory(log.directory, archived=True)
     assert (report.good, report.checkpoints, report.first_record) == (True, 2, 20)
+    with pytest.raises(IntegrityError, match=r"audit-00000001\.jsonl is missing"):
+        log.check(45)
+    write_removed(log.directory, Removed(segments=1, records=20, record=30))
     log.check(45)
     recheck = log.recheck()
     for _ in range(4):
@@ -345,5 +349,5 @@ def test_archived_segments_are_proven_by_the_tree(log: Log) -> None:
 def test_a_follower_needs_its_records(log: Log) -> None:
     signed(log, 45)
     (log.directory / "audit-00000001.jsonl").unlink()
-    with pytest.raises(IntegrityError, match="archived"):
+    with pytest.raises(IntegrityError, match="in a segment that left"):
         LogFollower(log.directory)

@@ -92,7 +92,8 @@ def test_an_unfinished_end_is_a_warning(tmp_path: Path, cut: int) -> None:
 def test_archived_segments(tmp_path: Path) -> None:
     write_log(tmp_path, SEGMENTS)
     (tmp_path / "audit-00000001.jsonl").unlink()
-    assert "segment 1 is missing" in str(verify_directory(tmp_path).problems[0])
+    (problem,) = verify_directory(tmp_path).problems
+    assert str(problem) == "audit-00000001.jsonl: is missing, and no record says that it was removed"
     report = verify_directory(tmp_path, archived=True)
     assert (report.good, report.first_record, report.records, report.segments) == (True, 5, 12, 2)
     (tmp_path / "audit-00000003.jsonl").rename(tmp_path / "audit-00000004.jsonl")
