@@ -6,29 +6,16 @@ from typing import Protocol
 
 from ronkms.audit.digest_epochs import Epoch
 from ronkms.audit.note import NoteKey
-from ronkms.domain.operation import Operation, Outcome
+from ronkms.audit.protocol import AuditTrail
 from ronkms.errors import Unavailable
 from ronkms.server import admin_messages as messages
 
 
-class AuditTrailWithHead(Protocol):
+class AuditTrailWithHead(AuditTrail, Protocol):
     """``ronkms.audit.log.AuditLogTrail``."""
 
     @property
     def head(self) -> tuple[int, str]: ...
-
-    def record(
-        self,
-        *,
-        op: Operation,
-        outcome: Outcome,
-        tenant: str,
-        token_id: str,
-        corr_id: str,
-        code: str = "",
-        detail: str = "",
-        phase: str = "",
-    ) -> int: ...
 
 
 class LogKeyRotation(Protocol):

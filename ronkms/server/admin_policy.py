@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Final, Protocol
 
+from ronkms.audit.protocol import AuditTrail
 from ronkms.capability.protocol import CapabilityVerifier
 from ronkms.domain.operation import Operation, Outcome
 from ronkms.errors import BadRequest, Denied, KmsError
@@ -18,28 +19,11 @@ from ronkms.server import admin_policy_messages as messages
 PRINCIPAL: Final = "system:policy"
 
 
-class PolicyAudit(Protocol):
-    """``ronkms.audit.log.AuditLogTrail``."""
-
-    def record(
-        self,
-        *,
-        op: Operation,
-        outcome: Outcome,
-        tenant: str,
-        token_id: str,
-        corr_id: str,
-        code: str = "",
-        detail: str = "",
-        phase: str = "",
-    ) -> int: ...
-
-
 class PolicyContext(Protocol):
     """What the operations need of ``ronkms.app.Application``."""
 
     @property
-    def audit(self) -> PolicyAudit: ...
+    def audit(self) -> AuditTrail: ...
     @property
     def capabilities(self) -> CapabilityVerifier: ...
     @property
