@@ -43,7 +43,7 @@ def metric(server: ServerProcess, name: str) -> float:
 
 
 def test_segments_move_to_the_archive_and_the_whole_log_is_proven(tmp_path: Path) -> None:
-    archive = tmp_path / "archive"
+    archive, copied = tmp_path / "archive", tmp_path / "siem.jsonl"
     server = ServerProcess(
         tmp_path / "data",
         {
@@ -52,6 +52,7 @@ def test_segments_move_to_the_archive_and_the_whole_log_is_proven(tmp_path: Path
             "KMS_AUDIT_SEGMENT_SECONDS": "3",
             "KMS_AUDIT_ARCHIVE_DIR": str(archive),
             "KMS_AUDIT_RETENTION_DAYS": str(SECONDS / 86400),
+            "KMS_AUDIT_SINKS": f'[{{name = "siem", target = "file:{copied}"}}]',
         },
     )
     audit = server.data_dir / "audit"
@@ -85,6 +86,12 @@ def test_segments_move_to_the_archive_and_the_whole_log_is_proven(tmp_path: Path
     shown = server.ronctl("audit", "verify", "--archive", str(archive))
     exported = server.ronctl("audit", "export", "--archive", str(archive), "--op", "sign").stdout
     assert exported.count('"outcome":"ok"') == answered, "every answered operation is in the log"
+    # A sink follows from segment to segment; none leaves before it was delivered.
+    everything = server.ronctl("audit", "export", "--archive", str(archive)).stdout.splitlines()
+    delivered = {int(json.loads(line)["seq"]): line for line in copied.read_text("utf-8").splitlines()}
+    begin, end = min(delivered), max(delivered)
+    assert [delivered[number] for number in range(begin, end + 1)] == everything[begin : end + 1]
+    assert end - begin > answered
     alone = server.ronctl("audit", "verify")
     assert re.search(r"records 0 to \d+ have left", alone.stderr)
     keys = server.ronctl("audit", "keys").stdout.split()
