@@ -90,7 +90,9 @@ class KmsArbiter(Arbiter):
             self._announced = True
             self._on_ready()
             self._notify("READY=1\nSTATUS=serving")
-        self._notify("WATCHDOG=1")
+        if self._announced:
+            # The turns of the start are too short: they would fill the manager's queue, and block here.
+            self._notify("WATCHDOG=1")
 
     def spawn_workers(self) -> None:
         """gunicorn's pause between forks is for applications that load in the worker."""
