@@ -9,6 +9,8 @@ generations in the arena stand where they stood.
 
 from binascii import b2a_base64
 
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 
 include "request_body.pxi"
@@ -23,9 +25,9 @@ cdef enum:
     OP_VERIFY = 1
 
     TOKENS = 4096
-    VERIFY_KEYS = 16384
-    # Each one pins an unsealed key in locked memory.
-    SIGN_KEYS = 64
+    # Of 100,000 keys some 200 meet a full set.
+    VERIFY_KEYS = 262144
+    SIGN_KEYS = 262144
     GRANTS = 16384
 
     AUDIT_ROOM = 1024
@@ -56,6 +58,21 @@ cdef inline void _hex(const uint8_t* data, uint8_t* out) noexcept nogil:
         out[2 * index + 1] = _HEX[data[index] & 15]
 
 
+cdef bytes _signed(bytes encoded, tuple parts, Bytes key_id):
+    """The answer: what stands before the signature, the signature, what stands before the key id, ..."""
+    cdef bytes before = <bytes>parts[0], between = <bytes>parts[1], after = <bytes>parts[2]
+    cdef Py_ssize_t at = 0
+    cdef bytes answer = PyBytes_FromStringAndSize(
+        NULL, len(before) + len(encoded) + len(between) + <Py_ssize_t>key_id.length + len(after))
+    cdef uint8_t* out = <uint8_t*>PyBytes_AS_STRING(answer)
+    at = _put(out, at, <const uint8_t*><const char*>before, len(before))
+    at = _put(out, at, <const uint8_t*><const char*>encoded, len(encoded))
+    at = _put(out, at, <const uint8_t*><const char*>between, len(between))
+    at = _put(out, at, key_id.data, <Py_ssize_t>key_id.length)
+    at = _put(out, at, <const uint8_t*><const char*>after, len(after))
+    return answer
+
+
 cdef class Engine:
     """See the module. ``counters``: indices of answered 200 and of audit records. ``outcomes``: of ok and invalid."""
 
@@ -70,7 +87,6 @@ cdef class Engine:
     cdef _TaughtTable _verify_keys
     cdef _TaughtTable _sign_keys
     cdef _TaughtTable _grants
-    cdef uint64_t _sign_generation
     cdef int _capability
     cdef int _keyring
     cdef int _policy
@@ -126,11 +142,9 @@ cdef class Engine:
         self._verify_keys.keep(entry)
 
     def learn_sign_key(self, bytes tenant, bytes key_id, SignKey entry):
-        """Only entries of the present keyring generation are kept."""
-        self._forget_old_keys()
-        if entry.keyring == self._sign_generation:
-            self._name_key(OP_SIGN, _of(tenant), _of(key_id), 0, entry.name)
-            self._sign_keys.keep(entry)
+        """Its handle is not kept: it is good as long as its backend keeps it."""
+        self._name_key(OP_SIGN, _of(tenant), _of(key_id), 0, entry.name)
+        self._sign_keys.keep(entry)
 
     def learn_grant(self, int operation, str token, bytes key_id, str client_cert, str source, Grant grant):
         """An allowance of the external policy. ``source``: address of the peer of the connection."""
@@ -143,13 +157,6 @@ cdef class Engine:
         self._name_token(<const uint8_t*>text, length, name)
         self._name_grant(operation, name, _of(key_id), client_cert, source, grant.name)
         self._grants.keep(grant)
-
-    cdef void _forget_old_keys(self):
-        """A handle is not held beyond the generation that it was taught in: its key may be disabled."""
-        cdef uint64_t generation = native.generation(self._arena, self._keyring)
-        if generation != self._sign_generation:
-            self._sign_keys.clear()
-            self._sign_generation = generation
 
     cdef void _name_token(self, const uint8_t* token, Py_ssize_t length, uint8_t* name) noexcept:
         cdef Bytes parts[2]
@@ -298,7 +305,8 @@ cdef class Engine:
         if answer is None:
             return None
         valid = entry.valid[verdict]
-        if not self._record(token, OP_VERIFY, b"ok" if valid else b"invalid", corr_id, entry.audit_part, digest):
+        if not self._record(token, OP_VERIFY, b"ok" if valid else b"invalid", corr_id, facts[FACT_KEY],
+                            entry.audit_part, digest):
             return None
         self._finish(OP_VERIFY, entry.alg, self._ok if valid else self._invalid, token, started)
         return answer
@@ -337,12 +345,12 @@ cdef class Engine:
         if now >= token.deadline or not token.permits_unseen(OP_SIGN, facts, now):
             return None
         self._name_key(OP_SIGN, _of(token.tenant), _view(parsed.key_id, parsed.key_id_len), 0, name)
-        self._forget_old_keys()
         found = self._sign_keys.find(name)
         if found is None:
             return UNKNOWN_KEY
         entry = <SignKey>found
-        if entry.policy != native.generation(self._arena, self._policy):
+        if (entry.keyring != native.generation(self._arena, self._keyring)
+                or entry.policy != native.generation(self._arena, self._policy)):
             return UNKNOWN_KEY
         if parsed.context_len and not entry.context:
             return None
@@ -353,12 +361,15 @@ cdef class Engine:
             return UNKNOWN_GRANT
         if entry.cost > 1 and native.top_up(self._arena, permit, entry.cost - 1) != 0:
             return None
+        handle = entry.handle()
+        if handle is None:  # its locked memory was needed for another key
+            return UNKNOWN_KEY
         message = parsed.message[:parsed.message_len]
         try:
             if parsed.context_len:
-                signature = entry.sign(message, context=parsed.context[:parsed.context_len])
+                signature = handle.sign(message, context=parsed.context[:parsed.context_len])
             else:
-                signature = entry.sign(message)
+                signature = handle.sign(message)
         except Exception:
             # The general path meets it again, and records and answers it.
             return None
@@ -367,10 +378,10 @@ cdef class Engine:
             # Something changed meanwhile, perhaps this key: the general path looks, and signs anew if it may.
             return None
         encoded = b2a_base64(signature, newline=False)
-        if not self._record(token, OP_SIGN, b"ok", corr_id, entry.audit_part, digest):
+        if not self._record(token, OP_SIGN, b"ok", corr_id, facts[FACT_KEY], entry.audit_part, digest):
             return None
         self._finish(OP_SIGN, entry.alg, self._ok, token, started)
-        return b'{"signature":"' + encoded + entry.answer_part
+        return _signed(encoded, entry.answer_parts, facts[FACT_KEY])
 
     cdef int _state(self, Bytes* facts, int operation, Body* parsed, uint8_t* digest_hex, str client_cert) except -1:
         cdef Py_ssize_t length
@@ -382,8 +393,8 @@ cdef class Engine:
         facts[FACT_CLIENT_CERT] = _view(<const uint8_t*>text, length)
         return 0
 
-    cdef bint _record(self, CompiledToken token, int operation, bytes outcome, str corr_id, bytes key_part,
-                      const uint8_t* digest) except -1:
+    cdef bint _record(self, CompiledToken token, int operation, bytes outcome, str corr_id, Bytes key_id,
+                      bytes version_part, const uint8_t* digest) except -1:
         """Appends the audit record (docs/formats/audit.md). False: the general path reports why it cannot be."""
         cdef uint8_t line[AUDIT_ROOM]
         cdef uint8_t mac[32]
@@ -392,7 +403,7 @@ cdef class Engine:
         cdef const uint8_t* corr = <const uint8_t*>PyUnicode_AsUTF8AndSize(corr_id, &corr_len)
         cdef Bytes view
         cdef int64_t seq
-        if len(token.audit_part) + corr_len + len(key_part) > AUDIT_ROOM - 256:
+        if len(token.audit_part) + corr_len + <Py_ssize_t>key_id.length + len(version_part) > AUDIT_ROOM - 256:
             return False
         # Key and number belong together: nothing below lets another thread teach a new one in between.
         if not self._digests() or native.mac(self._mac_key, _view(digest, 32), mac) != 0:
@@ -407,8 +418,9 @@ cdef class Engine:
         at = _put(line, at, <const uint8_t*><const char*>token.audit_part, len(token.audit_part))
         at = _put(line, at, b'"corr_id":"', 11)
         at = _put(line, at, corr, corr_len)
-        at = _put(line, at, b'",', 2)
-        at = _put(line, at, <const uint8_t*><const char*>key_part, len(key_part))
+        at = _put(line, at, b'","key_id":"', 12)
+        at = _put(line, at, key_id.data, <Py_ssize_t>key_id.length)
+        at = _put(line, at, <const uint8_t*><const char*>version_part, len(version_part))
         at = _put(line, at, b'"digest":"', 10)
         at = _put(line, at, mac_hex, 64)
         at = _put(line, at, <const uint8_t*><const char*>self._mac_part, len(self._mac_part))

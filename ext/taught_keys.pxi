@@ -1,11 +1,16 @@
 # What the engine is taught about keys (service/hot_path.py).
+#
+# A worker may hold some for each of 100,000 keys, so what is equal for many keys is one object that they share,
+# and the key id is taken from the request. The collector need not look through them: they refer to bytes, tuples
+# of bytes and a weak reference.
 
+@cython.no_gc
 cdef class VerifyKey(_Taught):
     """What answers a verification by a stored key: one candidate version, and the answer to each verdict.
 
     ``prefix``: 32 bytes, the sub-tag of ``service.verdict_cache``. ``answers``: by verdict bits, the answer's
-    bytes, or None where an older version would have to be tried. ``audit_part``: JSON members of the record,
-    from ``key_id`` on. ``context``: whether the algorithm takes one.
+    bytes, or None where an older version would have to be tried. ``audit_part``: JSON of the record
+    behind the key id. ``context``: whether the algorithm takes one.
     """
 
     cdef uint8_t prefix[32]
@@ -33,10 +38,13 @@ cdef class VerifyKey(_Taught):
         self.valid = valid
 
 
+@cython.no_gc
 cdef class SignKey(_Taught):
-    """What signs with a stored key: ``sign(message, context=...)`` of the handle of the version that signs.
+    """What signs with a stored key: a weak reference to the handle of the version that signs, whose method is
+    ``sign(message, context=...)``. The handle lives as long as its backend keeps it warm.
 
-    ``answer_part``: JSON of the answer behind the signature. ``cost``: admission units.
+    ``answer_parts``: JSON of the answer before the signature, before the key id, behind it. ``audit_part``: JSON of
+    the record behind the key id. ``cost``: admission units.
     """
 
     cdef uint64_t keyring
@@ -46,17 +54,19 @@ cdef class SignKey(_Taught):
     cdef bint context
     cdef bytes audit_part
     cdef bytes alg_name
-    cdef bytes answer_part
-    cdef object sign
+    cdef tuple answer_parts
+    cdef object handle
 
     def __init__(self, *, uint64_t keyring, uint64_t policy, int alg, bytes alg_name, uint64_t cost, bint context,
-                 bytes audit_part, bytes answer_part, sign):
+                 bytes audit_part, tuple answer_parts, handle):
         self.keyring = keyring
         self.policy = policy
         self.alg = alg
         self.alg_name = alg_name
         self.cost = cost
         self.context = context
+        if len(answer_parts) != 3 or not all(isinstance(part, bytes) for part in answer_parts):
+            raise ValueError("an answer has three parts of bytes")
         self.audit_part = audit_part
-        self.answer_part = answer_part
-        self.sign = sign
+        self.answer_parts = answer_parts
+        self.handle = handle

@@ -51,9 +51,3 @@ cdef class _TaughtTable:
             self._turn += 1
             chosen = first + <Py_ssize_t>(self._turn % WAYS)
         self._places[chosen] = entry
-
-    cdef void clear(self):
-        """Drops every entry."""
-        cdef Py_ssize_t place
-        for place in range(len(self._places)):
-            self._places[place] = None

@@ -57,7 +57,9 @@ class VerifyKey:
 
 @disjoint_base
 class SignKey:
-    """The version of a key that signs, ready. ``cost``: admission units."""
+    """The version of a key that signs, ready. ``cost``: admission units.
+
+    ``handle``: calls to the handle, or to None once its backend has let it go. Raises ValueError."""
 
     def __init__(
         self,
@@ -69,8 +71,8 @@ class SignKey:
         cost: int,
         context: bool,
         audit_part: bytes,
-        answer_part: bytes,
-        sign: Callable[..., bytes],
+        answer_parts: tuple[bytes, bytes, bytes],
+        handle: Callable[[], Any],
     ) -> None: ...
 
 @disjoint_base

@@ -6,7 +6,9 @@ from typing import Protocol
 
 
 class KeyHandle(Protocol):
-    """A usable private or secret key; see ``ronkms_native.PrivateKey`` for sizes and errors."""
+    """A usable private or secret key; see ``ronkms_native.PrivateKey`` for sizes and errors.
+
+    Weakly referenceable: the hot path uses a handle as long as its backend keeps it warm."""
 
     @property
     def alg(self) -> str: ...

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
-from threading import Lock
 from typing import Final, TypeVar
 
 from ronkms_native import Custody, CustodyFull, PrivateKey
 
 from ronkms.backends.native_errors import translated
 from ronkms.backends.protocol import KeyHandle
+from ronkms.backends.warm_handles import WarmHandles
+from ronkms.domain.algorithm import ALGORITHMS
 from ronkms.errors import BackendUnavailable
 
 T = TypeVar("T")
 
-WARM_HANDLES: Final = 1024
-"""Upper bound of handles kept warm; locked memory, which is often limited to 8 MiB, may set a lower one."""
+_KEPT_IN_HEAP: Final = frozenset(
+    row.name for row in ALGORITHMS.values() if not {"ES256", "ES384", "PS256"}.isdisjoint(row.components)
+)
+"""Algorithms whose library keeps the private key, or a part of it, in its own memory."""
 
 
 class SealedKeyHandle:
     """A native handle whose errors are those of ``ronkms.errors``. Its repr shows the algorithm alone."""
 
-    __slots__ = ("_native",)
+    __slots__ = ("__weakref__", "_native")
 
     def __init__(self, native: PrivateKey) -> None:
         self._native = native
@@ -71,12 +73,10 @@ class SealedFileBackend:
 
     name = "file"
 
-    def __init__(self, custody: Custody, *, warm_handles: int = WARM_HANDLES) -> None:
-        """``warm_handles``: upper bound of handles kept between requests."""
+    def __init__(self, custody: Custody, warm: WarmHandles[SealedKeyHandle] | None = None) -> None:
+        """``warm``: keeps handles between requests."""
         self._custody = custody
-        self._limit = warm_handles
-        self._handles: OrderedDict[bytes, SealedKeyHandle] = OrderedDict()
-        self._change = Lock()
+        self._warm = WarmHandles[SealedKeyHandle]() if warm is None else warm
 
     def generate(self, alg: str, identity: bytes) -> tuple[bytes, bytes]:
         """(record, public key), as ``Custody.generate``. Raises BadRequest (algorithm not offered)."""
@@ -84,11 +84,7 @@ class SealedFileBackend:
 
     def warm(self, identity: bytes) -> KeyHandle | None:
         """The handle if it is in the warm set. Counts as a use."""
-        with self._change:
-            handle = self._handles.get(identity)
-            if handle is not None:
-                self._handles.move_to_end(identity)
-            return handle
+        return self._warm.get(identity)
 
     def open(self, record: bytes, identity: bytes) -> KeyHandle:
         """Opens the record and keeps the handle warm.
@@ -97,11 +93,7 @@ class SealedFileBackend:
         memory is in use.
         """
         handle = SealedKeyHandle(self._with_room(lambda: self._custody.unseal(record, identity)))
-        with self._change:
-            self._handles[identity] = handle
-            self._handles.move_to_end(identity)
-            if len(self._handles) > self._limit:
-                self._handles.popitem(last=False)
+        self._warm.keep(identity, handle, in_heap=handle.alg in _KEPT_IN_HEAP)
         return handle
 
     def _with_room(self, use: Callable[[], T]) -> T:
@@ -111,20 +103,12 @@ class SealedFileBackend:
                 with translated:
                     return use()
             except BackendUnavailable as error:
-                if not isinstance(error.__cause__, CustodyFull) or not self._evict_oldest():
+                if not isinstance(error.__cause__, CustodyFull) or not self._warm.drop_oldest():
                     raise
-
-    def _evict_oldest(self) -> bool:
-        with self._change:
-            if not self._handles:
-                return False
-            self._handles.popitem(last=False)
-            return True
 
     def evict(self, identity: bytes) -> None:
         """Forgets a handle at once. A signature that is being made with it ends first."""
-        with self._change:
-            self._handles.pop(identity, None)
+        self._warm.drop(identity)
 
     def import_params(self, mechanism: str, identity: bytes) -> tuple[bytes, bytes]:
         """(sealed one-time private part, public part), as ``Custody.import_params``. Raises BadRequest."""
@@ -145,7 +129,6 @@ class SealedFileBackend:
 
     def after_fork(self) -> None:
         """Locks the root key's memory again and drops the parent's handles."""
-        self._change = Lock()
-        self._handles.clear()
+        self._warm.after_fork()
         with translated:
             self._custody.relock()

@@ -7,7 +7,10 @@ were read before the facts, so that any later change makes the engine decline un
 
 from __future__ import annotations
 
+from base64 import b64encode
+from functools import lru_cache
 from typing import Final
+from weakref import ref
 
 import msgspec
 from ronkms_native import Arena, AuditLog
@@ -33,7 +36,7 @@ from ronkms.domain.measure import (
 from ronkms.domain.operation import Operation, Outcome
 from ronkms.errors import KmsError
 from ronkms.policy.decision import Policy
-from ronkms.policy.pq import is_classical
+from ronkms.policy.pq import VerifyMode, is_classical
 from ronkms.policy.rollout import signing_version
 from ronkms.service.crypto_input import CryptoInput
 from ronkms.service.external_policy import ExternalPolicy, question_of, stored_key
@@ -50,6 +53,10 @@ _PLAIN: Final = CryptoInput(b"")
 
 _encode = msgspec.json.Encoder().encode
 
+_MARK: Final = b"\x69\xb7\x1d\x79"
+"""Stands for a signature and, as its base64 text, for a key id, where an answer is cut into parts."""
+_MARK_TEXT: Final = b64encode(_MARK).decode()
+
 
 class _Named(msgspec.Struct):
     """The part of a request that says which key entry was missing."""
@@ -62,7 +69,7 @@ _named = msgspec.json.Decoder(_Named)
 
 
 class HotPath:
-    """One in each worker, made after the fork: the engine pins handles that no other process may share."""
+    """One in each worker, made after the fork: handles are of use in the process that opened them alone."""
 
     def __init__(
         self,
@@ -207,25 +214,10 @@ class HotPath:
         if not decision.accept.allows(row):
             return
         last = bool(number) or not _has_older(key, version)
-        answers: list[bytes | None] = []
-        valid: list[bool] = []
-        for bits in range(1 << len(row.components)):
-            verdicts = verdicts_of(bits, len(row.components))
-            accepted = decision.accept.accepts(row, verdicts)
-            valid.append(accepted)
-            if not accepted and not last:
-                answers.append(None)
-                continue
-            answer = Verification(
-                valid=accepted,
-                alg=version.alg,
-                key_version=version.number,
-                mode=decision.mode.value,
-                components=dict(zip(row.components, verdicts, strict=True)),
-                conformant=all(verdicts),
-                cache="hit",
-            )
-            answers.append(_encode(answer))
+        valid = tuple(
+            decision.accept.accepts(row, verdicts_of(bits, len(row.components)))
+            for bits in range(1 << len(row.components))
+        )
         entry = VerifyKey(
             prefix=self._cache.sub_tag(
                 tenant.encode(),
@@ -239,11 +231,11 @@ class HotPath:
             keyring=keyring,
             policy=policy,
             alg=ALG_INDEX[version.alg],
-            alg_name=key.alg.encode(),
+            alg_name=_name(key.alg),
             context=row.context,
-            audit_part=_audit_part(key, version),
-            answers=tuple(answers),
-            valid=tuple(valid),
+            audit_part=_audit_part(version.alg, version.number),
+            answers=_verdict_answers(version.alg, version.number, decision.mode, valid, last),
+            valid=valid,
         )
         self.engine.learn_verify_key(tenant.encode(), key_id.encode(), number, entry)
 
@@ -263,19 +255,16 @@ class HotPath:
             handle = self._access.handle(key, version)
         except KmsError:
             return
-        answer = _encode(
-            Signature(signature=b"", alg=version.alg, key_id=key.key_id, key_version=version.number)
-        )
         entry = SignKey(
             keyring=keyring,
             policy=policy,
             alg=ALG_INDEX[version.alg],
-            alg_name=key.alg.encode(),
+            alg_name=_name(key.alg),
             cost=row.cost_private,
             context=row.context,
-            audit_part=_audit_part(key, version),
-            answer_part=answer.removeprefix(b'{"signature":"'),
-            sign=handle.sign,
+            audit_part=_audit_part(version.alg, version.number),
+            answer_parts=_signature_answer(version.alg, version.number),
+            handle=ref(handle),
         )
         self.engine.learn_sign_key(tenant.encode(), key_id.encode(), entry)
 
@@ -285,5 +274,48 @@ def _has_older(key: Key, newest: KeyVersion) -> bool:
     return any(map(key.is_usable, range(newest.number - 1, 0, -1)))
 
 
-def _audit_part(key: Key, version: KeyVersion) -> bytes:
-    return f'"key_id":"{key.key_id}","key_version":{version.number},"alg":"{version.alg}",'.encode()
+# What many keys have in common is one object. Most keys have few versions.
+
+
+@lru_cache
+def _name(alg: str) -> bytes:
+    return alg.encode()
+
+
+@lru_cache(maxsize=1024)
+def _audit_part(alg: str, number: int) -> bytes:
+    """JSON of a record behind the key id."""
+    return f'","key_version":{number},"alg":"{alg}",'.encode()
+
+
+@lru_cache(maxsize=1024)
+def _signature_answer(alg: str, number: int) -> tuple[bytes, bytes, bytes]:
+    """JSON of an answer before the signature, before the key id, and behind it."""
+    answer = _encode(Signature(signature=_MARK, alg=alg, key_id=_MARK_TEXT, key_version=number))
+    before, between, after = answer.split(_MARK_TEXT.encode())
+    return before, between, after
+
+
+@lru_cache(maxsize=4096)
+def _verdict_answers(
+    alg: str, number: int, mode: VerifyMode, valid: tuple[bool, ...], last: bool
+) -> tuple[bytes | None, ...]:
+    """The answer to each combination of verdicts; None where an older version would have to be tried."""
+    names = ALGORITHMS[alg].components
+    answers: list[bytes | None] = []
+    for bits, accepted in enumerate(valid):
+        if not accepted and not last:
+            answers.append(None)
+            continue
+        verdicts = verdicts_of(bits, len(names))
+        answer = Verification(
+            valid=accepted,
+            alg=alg,
+            key_version=number,
+            mode=mode.value,
+            components=dict(zip(names, verdicts, strict=True)),
+            conformant=all(verdicts),
+            cache="hit",
+        )
+        answers.append(_encode(answer))
+    return tuple(answers)

@@ -15,6 +15,7 @@ from ronkms_native import (
 
 from ronkms.backends.native_errors import from_native, translated
 from ronkms.backends.sealed_file import SealedFileBackend
+from ronkms.backends.warm_handles import WarmHandles
 from ronkms.domain.key import record_identity
 from ronkms.errors import BackendUnavailable, BadRequest, KmsError
 
@@ -24,7 +25,7 @@ def named(number: int, alg: str = "Ed25519") -> bytes:
 
 
 def test_the_least_recently_used_handle_makes_room() -> None:
-    backend = SealedFileBackend(Custody.create("dev", None)[0], warm_handles=2)
+    backend = SealedFileBackend(Custody.create("dev", None)[0], WarmHandles(2))
     records = [backend.generate("Ed25519", named(number))[0] for number in range(3)]
     for number in (0, 1):
         backend.open(records[number], named(number))
@@ -35,11 +36,11 @@ def test_the_least_recently_used_handle_makes_room() -> None:
 
 def test_short_locked_memory_evicts_instead_of_failing() -> None:
     """More keys than locked memory holds: keys are still made, opened and used."""
-    backend = SealedFileBackend(Custody.create("dev", None)[0], warm_handles=1_000_000)
+    backend = SealedFileBackend(Custody.create("dev", None)[0], WarmHandles(1_000_000))
     first = named(0, "ML-DSA-87")
     record, public = backend.generate("ML-DSA-87", first)
     backend.open(record, first)
-    for number in range(1, 1_500):
+    for number in range(1, 5_000):
         assert backend.warm(first) is not None, "used all the time, and evicted"
         name = named(number, "ML-DSA-87")
         backend.open(backend.generate("ML-DSA-87", name)[0], name)

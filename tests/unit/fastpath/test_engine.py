@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +30,18 @@ PEER = "192.0.2.7"
 SIGNATURE = b"s" * 64
 
 
+class Handle:
+    """Signs as ``taught`` does then."""
+
+    def __init__(self, taught: Taught) -> None:
+        self._taught = weakref.ref(taught)
+
+    def sign(self, message: bytes) -> bytes:
+        taught = self._taught()
+        assert taught is not None
+        return taught.sign(message)
+
+
 class Taught:
     """An engine that knows one token and one key, over real parts. ``external``: so is an external policy."""
 
@@ -48,6 +61,7 @@ class Taught:
         )
         self.prefix = self.arena.cache_tag([b"a key"])
         self.signed: list[bytes] = []
+        self.handle = Handle(self)
         self.teach_token()
         self.teach_keys()
         self.teach_digest_key(1)
@@ -64,7 +78,6 @@ class Taught:
 
     def teach_keys(self) -> None:
         keyring, policy = self.arena.generation(KEYRING), self.arena.generation(POLICY)
-        part = b'"key_id":"k","key_version":1,"alg":"Ed25519",'
         verify = VerifyKey(
             prefix=self.prefix,
             keyring=keyring,
@@ -72,23 +85,26 @@ class Taught:
             alg=1,
             alg_name=b"Ed25519",
             context=False,
-            audit_part=part,
+            audit_part=b'","key_version":1,"alg":"Ed25519",',
             answers=(b"no", b"yes"),
             valid=(False, True),
         )
         self.engine.learn_verify_key(b"t", b"k", 0, verify)
+        self.teach_sign_key(b"k")
+
+    def teach_sign_key(self, key_id: bytes) -> None:
         sign = SignKey(
-            keyring=keyring,
-            policy=policy,
+            keyring=self.arena.generation(KEYRING),
+            policy=self.arena.generation(POLICY),
             alg=1,
             alg_name=b"Ed25519",
             cost=2,
             context=False,
-            audit_part=part,
-            answer_part=b'"}',
-            sign=self.sign,
+            audit_part=b'","key_version":1,"alg":"Ed25519",',
+            answer_parts=(b'{"signature":"', b'","key_id":"', b'"}'),
+            handle=weakref.ref(self.handle),
         )
-        self.engine.learn_sign_key(b"t", b"k", sign)
+        self.engine.learn_sign_key(b"t", key_id, sign)
 
     def teach_grant(
         self,
@@ -157,9 +173,26 @@ def test_a_negative_verdict_is_answered(taught: Taught) -> None:
 
 
 def test_a_signature_is_answered(taught: Taught) -> None:
-    assert taught.ask(SIGN) == b'{"signature":"' + base64.b64encode(SIGNATURE) + b'"}'
+    encoded = base64.b64encode(SIGNATURE)
+    assert taught.ask(SIGN) == b'{"signature":"' + encoded + b'","key_id":"k"}'
     assert taught.signed == [b"m"]
     assert taught.log.head[0] == 1
+
+
+def test_a_handle_that_its_backend_let_go_is_taught_anew(taught: Taught) -> None:
+    taught.handle = Handle(taught)
+    assert taught.ask(SIGN) == UNKNOWN_KEY
+    assert taught.signed == []
+    taught.teach_keys()
+    assert isinstance(taught.ask(SIGN), bytes)
+
+
+def test_many_keys_are_known_at_once(taught: Taught) -> None:
+    names = [f"key-{number}" for number in range(20_000)]
+    for name in names:
+        taught.teach_sign_key(name.encode())
+    unknown = sum(taught.ask(SIGN, key_id=name) == UNKNOWN_KEY for name in names)
+    assert unknown < 20, "hardly one met a full set"
 
 
 def test_records_are_written_by_the_general_schema(taught: Taught, tmp_path: Path) -> None:

@@ -24,8 +24,9 @@ pub(crate) use secret::Secret;
 
 const KIB: usize = 1024;
 
-/// Unsealed keys and secrets in transit.
-pub(crate) static KEYS: Pool = Pool::new(4096 * KIB, 256 * KIB, OnFork::Wipe);
+/// Unsealed keys and secrets in transit: 250,000 Ed25519 keys, or 4,000 of ML-DSA-65. Under the usual limit of
+/// 8 MiB it has 7, so that there is room for `ROOTS`.
+pub(crate) static KEYS: Pool = Pool::new(16 * 1024 * KIB, 256 * KIB, OnFork::Wipe);
 
 /// Root keys and keys derived from them.
 pub(crate) static ROOTS: Pool = Pool::new(64 * KIB, 64 * KIB, OnFork::Keep);

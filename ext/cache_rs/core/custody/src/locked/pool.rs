@@ -37,8 +37,8 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// A pool of `largest` bytes or, where the limit on locked memory is lower, of the largest half,
-    /// quarter, ... that is not under `smallest`.
+    /// A pool of `largest` bytes or, where the limit on locked memory is lower, of as many as it allows, in
+    /// steps of an eighth, but not under `smallest`.
     pub(super) const fn new(largest: usize, smallest: usize, on_fork: OnFork) -> Self {
         Self {
             largest,
@@ -139,8 +139,8 @@ impl Pool {
         let mapping = loop {
             match Mapping::new(len, self.on_fork == OnFork::Wipe) {
                 Ok(mapping) => break mapping,
-                Err(error) if len / 2 < self.smallest => return Err(cannot_lock(error)),
-                Err(_) => len /= 2,
+                Err(error) if shorter(len) < self.smallest => return Err(cannot_lock(error)),
+                Err(_) => len = shorter(len),
             }
         };
         let units = Units::new(len / UNIT, 1);
@@ -176,6 +176,12 @@ impl Pool {
         // accessed as this atomic.
         unsafe { AtomicU64::from_ptr(marker) }.load(Ordering::Acquire)
     }
+}
+
+/// An eighth less, in steps that are whole pages of any size there is.
+fn shorter(len: usize) -> usize {
+    const STEP: usize = 64 * 1024;
+    (len / 8 * 7 / STEP * STEP).min(len - STEP)
 }
 
 fn cannot_lock(error: rustix::io::Errno) -> CustodyError {
