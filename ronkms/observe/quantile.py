@@ -19,7 +19,8 @@ def quantile(fraction: float, bounds: Sequence[float], counts: Sequence[int]) ->
     lower = 0.0
     for bound, count in zip(bounds, counts, strict=False):
         if count and below + count >= rank:
-            return lower + (bound - lower) * (rank - below) / count
+            # The sum may round up past the bound.
+            return min(lower + (bound - lower) * (rank - below) / count, bound)
         below += count
         lower = bound
     return bounds[-1]

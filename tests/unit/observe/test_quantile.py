@@ -21,6 +21,10 @@ def test_beyond_the_last_bound() -> None:
     assert quantile(0.95, BOUNDS, [0, 0, 0, 0, 0, 0, 4]) == 1.0
 
 
+def test_no_rounding_past_the_bound() -> None:
+    assert quantile(1.0, BOUNDS, [0, 0, 0, 0, 0, 13, 0]) == 1.0
+
+
 def test_interpolates() -> None:
     assert quantile(0.5, BOUNDS, [0, 10, 0, 0, 0, 0, 0]) == pytest.approx(0.0015)
 
