@@ -6,7 +6,6 @@ between processes is reopened by :meth:`Application.after_fork`.
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
@@ -15,34 +14,14 @@ from pathlib import Path
 from typing import Final
 
 import structlog
-from ronkms_native import Arena, AuditDamaged, AuditLog, AuditWriteError, Custody
+from ronkms_native import Arena, Custody
 
 from ronkms.api.app import create_wsgi
 from ronkms.api.entry import Entry
 from ronkms.api.openapi_documents import served_documents
-from ronkms.audit.archive import Archive
-from ronkms.audit.checkpoint_files import CheckpointFiles
-from ronkms.audit.checkpointer import Checkpointer
-from ronkms.audit.digest_epochs import read_epochs
-from ronkms.audit.digest_keys import DigestKeys
-from ronkms.audit.digest_rotation import DigestRotation
-from ronkms.audit.escrow import read_recipient
 from ronkms.audit.intents import IntentLedger
-from ronkms.audit.intents import needed_segment as segment_needed_for_intents
-from ronkms.audit.log import AuditLogTrail
-from ronkms.audit.log_keys import LogSigner, ensure_log_keys, newest_key_set
-from ronkms.audit.note import NoteKey
-from ronkms.audit.receipt import CheckpointReceipts
-from ronkms.audit.recheck import LogRecheck
-from ronkms.audit.retention import Retention, RetentionRules
-from ronkms.audit.sinks.board import SinkBoard, missing_sinks
-from ronkms.audit.sinks.composition import make_deliveries, prepare_positions
-from ronkms.audit.sinks.feeder import SinkFeeder
-from ronkms.audit.sinks.position import needed_segment as segment_needed_for_sinks
-from ronkms.audit.summary import RefusalSummary
-from ronkms.audit.tree_state import check_log
-from ronkms.audit.witness_client import submit
-from ronkms.audit.witness_reporter import WitnessReporter
+from ronkms.audit.log_keys import newest_key_set
+from ronkms.audit_parts import AuditParts
 from ronkms.backends.protocol import Backend
 from ronkms.backends.registry import FACTORIES, open_backend
 from ronkms.bus.local import LocalBus
@@ -52,9 +31,6 @@ from ronkms.config.data_directory import prepare_data_directory
 from ronkms.config.settings import Settings
 from ronkms.domain.measure import (
     ALGS,
-    AUDIT_CHECKPOINT,
-    AUDIT_DIGEST,
-    AUDIT_RECEIPT,
     CAPABILITY,
     COUNTER_INDEX,
     COUNTERS,
@@ -67,8 +43,7 @@ from ronkms.domain.measure import (
     OUTCOMES,
     POLICY,
 )
-from ronkms.domain.operation import Operation, Outcome
-from ronkms.errors import AuditUnavailable, BadRequest, ConfigError, IntegrityError, StartError, Unavailable
+from ronkms.errors import AuditUnavailable, StartError
 from ronkms.journal import ChangeSignal
 from ronkms.observe.clock import ClockSkew
 from ronkms.policy.entry import DefaultsSet
@@ -97,7 +72,6 @@ SPARE_SLOTS: Final = 4
 buried."""
 PREPARED_AT_ONCE: Final = 16
 """Hybrid versions that one turn of the chore makes at most."""
-SINKS_PRINCIPAL: Final = "system:audit-sinks"
 TENANTS: Final = 4096
 """Rows of the fair-share table: tenants that are active at the same time."""
 
@@ -139,9 +113,10 @@ class Application:
         self.capabilities = BiscuitVerifier(self.capability_registry)
         self.bus = LocalBus(directory / "bus")
         opened.callback(self.bus.close)
-        self._open_audit(settings, directory / "audit")
-        self.sink_board = SinkBoard([sink.name for sink in settings.audit_sinks])
-        self.refusal_summary = RefusalSummary(self.arena, self.audit)
+        self.audit_parts = AuditParts(settings, directory / "audit", self.arena, self.custody)
+        self.audit = self.audit_parts.trail
+        self.digest_rotation = self.audit_parts.digest_rotation
+        self.sink_board = self.audit_parts.sink_board
         self.policy_registry = PolicyRegistry.open(
             directory,
             mac=self.custody.mac,
@@ -158,12 +133,7 @@ class Application:
             backends=self.backends,
             capabilities=self.capabilities,
             audit=self.audit,
-            receipts=CheckpointReceipts(
-                directory / "audit",
-                self.audit.native,
-                ask=partial(self.arena.bump, AUDIT_RECEIPT),
-                published=partial(self.arena.generation, AUDIT_CHECKPOINT),
-            ),
+            receipts=self.audit_parts.receipts,
             bus=self.bus,
             policy=self.policy_registry,
             usage=LoggedUsage(directory / "usage" / USAGE_FILE, directory / "audit"),
@@ -179,33 +149,6 @@ class Application:
         self._adopt_policy_defaults(settings)
         self.wsgi: Entry = create_wsgi(self.service, self.arena, served_documents())
 
-    def _open_audit(self, settings: Settings, directory: Path) -> None:
-        log = _open_audit_log(settings, self.arena, directory)
-        prepare_positions(settings.audit_sinks, directory, log.head)
-        origin = self._audit_origin = ensure_log_keys(directory, self.custody).origin
-        self._digest_epochs_found = len(read_epochs(directory).epochs)
-        self._digest_keys = DigestKeys(
-            directory, origin, self.custody, partial(self.arena.generation, AUDIT_DIGEST)
-        )
-        self.audit = AuditLogTrail(
-            log,
-            digests=self._digest_keys,
-            sync_all=settings.audit_sync == "all",
-            count=self._counter("kms_audit_records_total"),
-        )
-        recipient = settings.audit_escrow_public_key
-        self.digest_rotation = DigestRotation(
-            directory,
-            origin,
-            custody=self.custody,
-            keys=self._digest_keys,
-            trail=self.audit,
-            bump=partial(self.arena.bump, AUDIT_DIGEST),
-            recipient=read_recipient(Path(recipient)) if recipient else None,
-            period_days=settings.audit_digest_key_days,
-        )
-        self.digest_rotation.start()
-
     def _recover_intents(self) -> None:
         self._intents.read_on()
         recovery = Recovery(
@@ -216,7 +159,7 @@ class Application:
                     "cap": self.capability_registry.found,
                     "policy": self.policy_registry.found,
                     "audit.rotate": newest_key_set(self.settings.data_path / "audit"),
-                    "audit.rotate-digest-key": self._digest_epochs_found,
+                    "audit.rotate-digest-key": self.audit_parts.digest_epochs_found,
                 },
                 is_revoked=lambda revoked: revoked in self.capability_registry.state.revoked,
                 is_destroyed=self.digest_rotation.is_destroyed,
@@ -304,7 +247,7 @@ class Application:
                 HotPath(
                     arena=self.arena,
                     audit_log=self.audit.native,
-                    digest_keys=self._digest_keys,
+                    digest_keys=self.audit_parts.digest_keys,
                     store=self.store,
                     access=self.service.access,
                     capabilities=self.capabilities,
@@ -320,13 +263,7 @@ class Application:
         missing = self.bus.missing()
         for backend in self.backends.values():
             missing += backend.missing()
-        if not self.audit.writable():
-            missing.append("audit: the log cannot be written")
-        try:
-            self._digest_keys.current()
-        except AuditUnavailable as error:
-            missing.append(f"audit: {error}")
-        missing += missing_sinks(self.settings.audit_sinks, self.sink_board)
+        missing += self.audit_parts.missing()
         if not self.capability_registry.state.roots:
             missing.append("capability: there is no root key yet")
         return missing
@@ -344,86 +281,10 @@ class Application:
         """Disables what has come to the end of its stages."""
         self.service.disable_due(int(time.time()))
 
-    def checkpointer(self) -> Checkpointer:
-        """Of the audit log; for the admin process, once, after the fork. Raises IntegrityError, OSError."""
-        directory = self.settings.data_path / "audit"
-        return Checkpointer(
-            directory,
-            log=self.audit.native,
-            signer=LogSigner(directory, self.custody),
-            wanted=partial(self.arena.generation, AUDIT_RECEIPT),
-            announce=partial(self.arena.bump, AUDIT_CHECKPOINT),
-            count_failure=self._counter("kms_audit_integrity_failed_total"),
-        )
-
-    def witness_reporter(self) -> WitnessReporter | None:
-        """Of the audit log, if there is a witness; for the admin process, behind its checkpointer."""
-        settings = self.settings
-        if not settings.audit_witness_url:
-            return None
-        return WitnessReporter(
-            settings.data_path / "audit",
-            settings.audit_witness_url,
-            _witness_key(settings),
-            required=settings.audit_witness_required,
-            count_failure=self._counter("kms_audit_integrity_failed_total"),
-            count_error=self._counter("kms_audit_witness_failed_total"),
-        )
-
-    def sink_feeder(self) -> SinkFeeder:
-        """Of the audit sinks; for their process, once, after the fork. Raises IntegrityError, OSError."""
-        deliveries = make_deliveries(
-            self.settings.audit_sinks,
-            self.settings.data_path / "audit",
-            log=self.audit.native,
-            board=self.sink_board,
-            report_dropped=self._record_dropped,
-            count_failure=self._counter("kms_audit_integrity_failed_total"),
-        )
-        return SinkFeeder(
-            deliveries,
-            self.sink_board,
-            log=self.audit.native,
-            grant_lease=self.audit.native.grant_lease,
-            publish=self.publish,
-        )
-
-    def _record_dropped(self, sink: str, first: int, last: int) -> None:
-        self.audit.record(
-            op=Operation.ADMIN,
-            outcome=Outcome.ERROR,
-            tenant="",
-            token_id=SINKS_PRINCIPAL,
-            corr_id=secrets.token_hex(16),
-            code="audit_sink_dropped",
-            detail=f"sink {sink} skipped records {first} to {last}",
-        )
-
     def audit_retention(self) -> Callable[[], None]:
         """What archiving and retention of the audit log do in one turn; for a thread of the admin process."""
-        settings = self.settings
-        directory = settings.data_path / "audit"
-        archive = settings.audit_archive_path
-        retention = Retention(
-            directory,
-            rules=RetentionRules(settings.audit_segment_seconds, settings.audit_retention_days),
-            archive=None if archive is None else Archive(archive, self._audit_origin),
-            log=self.audit.native,
-            trail=self.audit,
-            needed=(
-                partial(segment_needed_for_intents, directory),
-                partial(segment_needed_for_usage, settings.data_path / "usage" / USAGE_FILE),
-                partial(segment_needed_for_sinks, directory, [sink.name for sink in settings.audit_sinks]),
-            ),
-        )
-
-        def turn() -> None:
-            done = retention.turn()
-            self.arena.count(COUNTER_INDEX["kms_audit_segments_archived_total"], done.copied)
-            self.arena.count(COUNTER_INDEX["kms_audit_segments_removed_total"], done.removed)
-            self.arena.count(COUNTER_INDEX["kms_audit_retention_failed_total"], int(done.failed))
-
-        return turn
+        usage = self.settings.data_path / "usage" / USAGE_FILE
+        return self.audit_parts.retention(partial(segment_needed_for_usage, usage))
 
     def usage_recorder(self) -> UsageRecorder:
         """Of the audit log; for the admin process, once, after the fork."""
@@ -441,12 +302,6 @@ class Application:
             closed=closed,
         )
 
-    def audit_recheck(self) -> LogRecheck:
-        """Of the audit log; for the admin process, behind its checkpointer."""
-        return LogRecheck(
-            self.settings.data_path / "audit", self._counter("kms_audit_integrity_failed_total")
-        )
-
     def rotate_due(self) -> None:
         """Rotates what its policy says is old enough."""
         self.service.rotate_due(int(time.time()))
@@ -455,12 +310,6 @@ class Application:
         """Makes some of the hybrid versions that the rollout waits for."""
         if not self.settings.verify_only:
             self.service.prepare_hybrids(PREPARED_AT_ONCE)
-
-    def keep_digest_keys(self) -> None:
-        """Renews the digest key of the audit log by its period, and writes what is to be escrowed."""
-        # A log that cannot be written is told by readiness; the next turn tries again.
-        with suppress(AuditUnavailable):
-            self.digest_rotation.turn()
 
     def follow_intents(self) -> None:
         """Moves on the place in the audit log from which the next start looks for intents without outcome."""
@@ -479,54 +328,6 @@ class Application:
 def create_app(settings: Settings) -> Application:
     """Composes the service. Raises :class:`ronkms.errors.StartError`."""
     return Application(settings)
-
-
-def _open_audit_log(settings: Settings, arena: Arena, directory: Path) -> AuditLog:
-    try:
-        log = AuditLog.open(arena, str(directory), settings.audit_segment_bytes)
-    except AuditDamaged as error:
-        raise IntegrityError(
-            f"audit: {error}; keep the directory as evidence, see ronctl audit verify"
-        ) from None
-    except AuditWriteError as error:
-        raise StartError(f"audit: {error}") from None
-    try:
-        check_log(directory, *log.head, archive=_archive_that_is_there(settings))
-        if settings.audit_witness_url:
-            _ask_witness(settings, directory)
-    except IntegrityError as error:
-        arena.count(COUNTER_INDEX["kms_audit_integrity_failed_total"])
-        raise IntegrityError(f"{error}; keep the directory as evidence, see ronctl audit verify") from None
-    if log.recovered_bytes:
-        _log.warning("audit_tail_quarantined", bytes=log.recovered_bytes, directory=str(directory))
-    return log
-
-
-def _archive_that_is_there(settings: Settings) -> Path | None:
-    archive = settings.audit_archive_path
-    return archive if archive is not None and archive.is_dir() else None
-
-
-def _witness_key(settings: Settings) -> NoteKey:
-    try:
-        return NoteKey.parse(settings.audit_witness_key)
-    except ValueError as error:
-        raise ConfigError(f"audit_witness_key: {error}") from None
-
-
-def _ask_witness(settings: Settings, directory: Path) -> None:
-    """Raises IntegrityError: the witness knows more of the log, or another one."""
-    key = _witness_key(settings)
-    if not CheckpointFiles(directory).latest():
-        return
-    try:
-        submit(directory, settings.audit_witness_url, key)
-    except Unavailable as error:
-        if settings.audit_witness_required:
-            raise StartError(f"audit_witness_url: {error}") from None
-        _log.warning("audit_witness_unavailable", error=str(error))
-    except BadRequest as error:
-        raise ConfigError(f"audit_witness_url: {error}") from None
 
 
 def _make_arena(settings: Settings) -> Arena:

@@ -65,8 +65,8 @@ class AdminProcess:
 
         _catch_signals()
         application = self._application
-        checkpointer = application.checkpointer()
-        witness = application.witness_reporter()
+        checkpointer = application.audit_parts.checkpointer()
+        witness = application.audit_parts.witness_reporter()
         probe = application.external_probe()
         external = ExternalPolicyHealth(probe, self._board) if probe is not None else None
         readiness = Readiness(
@@ -170,10 +170,10 @@ class AdminProcess:
             Chore("destruction", DESTROY_SECONDS, application.destroy_due),
             Chore("staged disabling", DISABLE_SECONDS, application.disable_due),
             Chore("audit summary", SUMMARY_SECONDS, self._summarize),
-            Chore("audit recheck", RECHECK_SECONDS, application.audit_recheck().turn),
+            Chore("audit recheck", RECHECK_SECONDS, application.audit_parts.recheck().turn),
             Chore("rollout", ROLLOUT_SECONDS, application.prepare_hybrids),
             Chore("policy exceptions", EXCEPTION_SECONDS, operations.end_expired),
-            Chore("audit digest keys", DIGEST_KEY_SECONDS, application.keep_digest_keys),
+            Chore("audit digest keys", DIGEST_KEY_SECONDS, application.audit_parts.keep_digest_keys),
             Chore("audit intents", INTENTS_SECONDS, application.follow_intents),
             Chore("clock", CLOCK_SECONDS, self._watch_clock),
         ]
@@ -181,7 +181,7 @@ class AdminProcess:
     def _summarize(self) -> None:
         # An unwritable log is told by readiness; the next summary counts what this one could not.
         with contextlib.suppress(AuditUnavailable):
-            self._application.refusal_summary.write()
+            self._application.audit_parts.refusal_summary.write()
 
     def _watch_clock(self) -> None:
         skew = self._application.clock_skew.seconds()

@@ -41,4 +41,4 @@ class SinksProcess:
         ):
             signal.signal(number, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        self._application.sink_feeder().run(stop)
+        self._application.audit_parts.sink_feeder(self._application.publish).run(stop)
