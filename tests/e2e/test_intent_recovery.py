@@ -32,11 +32,12 @@ FIRST_NOT_AFTER = 4_102_444_800
 
 
 class LifecycleLoad:
-    """Each thread makes a key, and changes it, until the server is gone."""
+    """Each thread makes a key, and changes it, until its connection breaks or it is told to end."""
 
     def __init__(self, server: ServerProcess, prefix: str) -> None:
         self._url = f"{server.api_url}/v1/kms"
         self._headers = {"Authorization": f"Bearer {server.token}"}
+        self._end = threading.Event()
         self._threads = [
             threading.Thread(target=self._run, args=(f"{prefix}-{number}",), daemon=True)
             for number in range(THREADS)
@@ -47,6 +48,8 @@ class LifecycleLoad:
             thread.start()
 
     def join(self) -> None:
+        # A connection that no worker had accepted yet outlives the worker.
+        self._end.set()
         for thread in self._threads:
             thread.join(30)
             assert not thread.is_alive()
@@ -55,7 +58,7 @@ class LifecycleLoad:
         number = 0
         with httpx.Client(headers=self._headers, timeout=20, verify=False) as client:
             try:
-                while True:
+                while not self._end.is_set():
                     key = {"key_id": f"{prefix}-{number}"}
                     client.post(f"{self._url}/keys", json={"alg": "Ed25519", "usage": "sign", **key})
                     for step in ("rotate", "disable", "enable", "rotate", "disable"):
