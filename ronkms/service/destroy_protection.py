@@ -76,6 +76,10 @@ class DestroyProtection:
             return f"{named} was {_described(name)} at {when}, by token {uses.token}; {_ADVICE}"
         if not usage.complete:
             return f"the last uses of {named} are not known yet; repeat in a minute, or with force"
+        begin = max(now - self._days * DAY, key.created_at)
+        if usage.since is None or usage.since > begin:
+            # An older log was archived or taken away.
+            return f"uses of {named} are known for less than {self._days} days; repeat later, or with force"
         return ""
 
 

@@ -11,7 +11,7 @@ import msgspec
 import structlog
 
 from ronkms.audit.segments import MAX_LINE, list_segments
-from ronkms.audit.tail import START, read_lines
+from ronkms.audit.tail import START, Position, read_lines
 from ronkms.errors import IntegrityError
 from ronkms.usage.database import Known, UsageDatabase, remove
 from ronkms.usage.log_uses import LogUses
@@ -36,7 +36,9 @@ class UsageRecorder:
 
         Raises IntegrityError: a line of the log is not one of an audit log."""
         try:
-            self._read_on(self._opened())
+            database = self._opened()
+            self._forget_lost_place(database)
+            self._read_on(database)
         except sqlite3.OperationalError as error:  # the disk, or a reader that holds on
             _log.warning("usage_not_recorded", error=str(error))
             self.close()
@@ -54,7 +56,6 @@ class UsageRecorder:
     def _opened(self) -> UsageDatabase:
         if self._database is None:
             self._database = UsageDatabase(self._path)
-            self._forget_lost_place(self._database)
         return self._database
 
     def _forget_lost_place(self, database: UsageDatabase) -> None:
@@ -63,7 +64,7 @@ class UsageRecorder:
         numbers = [segment.number for segment in list_segments(self._audit)]
         if known.place != START and numbers and known.place.segment < numbers[0]:
             _log.warning("usage_gap", first_segment=numbers[0], read_up_to=known.place.segment)
-            database.add({}, Known(known.place, None))
+            database.add({}, Known(Position(numbers[0], 0), None))
 
     def _read_on(self, database: UsageDatabase) -> None:
         for _, lines, end in read_lines(self._audit, database.known.place, MAX_LINE):

@@ -13,6 +13,7 @@ class FakeUsage:
         self.uses: dict[tuple[str, str], dict[tuple[UseName, str], Uses]] = {}
         self.complete = True
         self.broken = False
+        self.since: int | None = 1
 
     def used(
         self,
@@ -36,4 +37,4 @@ class FakeUsage:
         for (name, _), uses in users.items():
             if name not in totals or totals[name].last <= uses.last:
                 totals[name] = uses
-        return KeyUsage(totals=totals, users=users, since=1, complete=self.complete)
+        return KeyUsage(totals=totals, users=users, since=self.since, complete=self.complete)

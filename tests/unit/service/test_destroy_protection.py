@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from ronkms.service.destroy_protection import DAY
 from tests.fakes.api import FakeApi
@@ -65,6 +66,22 @@ def test_not_knowing_is_a_hindrance(api: FakeApi) -> None:
     assert api.post("keys/k/destroy").json["code"] == "backend_unavailable"
     assert state(api) == "enabled", "a description does not depend on it"
     assert api.post("keys/k/destroy", {"force": True}).status_code == 200
+
+
+def test_uses_must_be_known_for_as_long_as_they_count(api: FakeApi) -> None:
+    key = api.store.get("default", "k")
+    api.store.keys["default", "k"] = replace(key, created_at=key.created_at - 30 * DAY)
+    now = int(time.time())
+    for since in (None, now - 6 * DAY):
+        api.usage.since = since
+        refused = api.post("keys/k/destroy")
+        assert (refused.status_code, "less than 7 days" in refused.json["detail"]) == (409, True)
+    api.usage.since = now - 8 * DAY
+    assert api.post("keys/k/destroy").status_code == 200
+    # All of a key's life is known if it is younger than the log.
+    api.create("Ed25519", "young")
+    api.usage.since = api.store.get("default", "young").created_at
+    assert api.post("keys/young/destroy").status_code == 200
 
 
 def test_a_dry_run_shows_the_uses_and_changes_nothing(api: FakeApi) -> None:
