@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from bench.gate_attempt import AttemptError, Wanted, attempt
@@ -32,18 +33,25 @@ MOST_ATTEMPTS = 8
 RECORDED_ATTEMPTS = {"native": 12, "wsgi": 12, "http": 3}
 PAUSE_SECONDS = 1.0
 """Before another attempt for what is low: a disturbance may pass meanwhile."""
+MOST_SECONDS = 120.0
+"""For a part. What is still low then, before all attempts are made, is inconclusive: the machine is busy."""
 
 Attempt = Callable[[frozenset[str] | None], dict[str, Costs]]
 """Costs of the named pairs, or of all."""
 
 
 def decide(
-    make: Attempt, baseline: Baseline, tolerance: float, pause: float = PAUSE_SECONDS
+    make: Attempt,
+    baseline: Baseline,
+    tolerance: float,
+    pause: float = PAUSE_SECONDS,
+    most_seconds: float = MOST_SECONDS,
 ) -> list[Verdict]:
     """A verdict for each pair, printed when it stands. Raises BaselineError, AttemptError."""
     attempts: dict[str, list[Costs]] = {}
     decided: list[Verdict] = []
     left: frozenset[str] | None = None
+    began = time.monotonic()
     for number in range(1, MOST_ATTEMPTS + 1):
         if number > FEWEST_ATTEMPTS:
             time.sleep(pause)
@@ -55,9 +63,12 @@ def decide(
         if number < FEWEST_ATTEMPTS:
             continue
         low = []
+        late = number < MOST_ATTEMPTS and time.monotonic() - began > most_seconds
         for name in attempts if left is None else sorted(left):
             verdict = judge(name, attempts[name], baseline.expected[name], tolerance, baseline.known)
-            if verdict.outcome is Outcome.PASSED or number == MOST_ATTEMPTS:
+            if late and verdict.outcome is Outcome.DROPPED:
+                verdict = replace(verdict, outcome=Outcome.INCONCLUSIVE, why="no time for more")
+            if late or verdict.outcome is Outcome.PASSED or number == MOST_ATTEMPTS:
                 decided.append(verdict)
                 print(verdict, flush=True)
             else:

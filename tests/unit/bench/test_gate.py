@@ -54,6 +54,16 @@ def test_what_stays_low_fails_after_the_most_attempts() -> None:
     assert len(attempts.asked) == MOST_ATTEMPTS
 
 
+def test_without_time_for_all_attempts_nothing_fails() -> None:
+    attempts = Scripted(x=[57.0], y=[100.0])
+    verdicts = decide(attempts, BASELINE, 0.10, pause=0.0, most_seconds=0.0)
+    assert {verdict.name: verdict.outcome for verdict in verdicts} == {
+        "x": Outcome.INCONCLUSIVE,
+        "y": Outcome.PASSED,
+    }
+    assert len(attempts.asked) == FEWEST_ATTEMPTS
+
+
 def test_a_pair_without_a_baseline_is_an_error() -> None:
     with pytest.raises(BaselineError, match="lacks new: run make gate-baseline"):
         decide(Scripted(new=[1.0]), BASELINE, 0.10)
