@@ -94,6 +94,7 @@ lint: install $(STAMPS)/test
 
 types: install $(STAMPS)/test
 	$(BIN)/mypy
+	$(BIN)/mypy scripts
 	cd $(VENV) && bin/python -m mypy.stubtest --allowlist ../tests/stubtest_allowlist.txt ronkms_native._native ronkms._fastpath
 
 rust-test: install

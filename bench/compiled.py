@@ -9,7 +9,7 @@ from types import ModuleType
 
 import ronkms_native
 from Cython.Build import cythonize
-from setuptools import Distribution, Extension
+from setuptools import Distribution, Extension  # type: ignore[import-untyped]
 
 HERE = Path(__file__).resolve().parent
 
@@ -36,7 +36,9 @@ def compiled(source: Path, build: Path) -> Path:
         include_dirs=[str(Path(ronkms_native.__file__).parent)],
         extra_compile_args=["-O3", "-fno-plt"],
     )
-    [prepared] = cythonize([extension], build_dir=str(build), quiet=True, language_level=3)
+    [prepared] = cythonize(  # type: ignore[no-untyped-call]
+        [extension], build_dir=str(build), quiet=True, language_level=3
+    )
     command = Distribution({"ext_modules": [prepared]}).get_command_obj("build_ext")
     command.build_lib = command.build_temp = str(build)
     command.ensure_finalized()

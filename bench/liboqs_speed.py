@@ -41,7 +41,7 @@ def build_speed_program(build: Path) -> Path | None:
     has_avx2 = re.search(r"^flags\s*:.*\bavx2\b", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     if has_avx2 and _AVX2 not in (target / "CMakeCache.txt").read_text():
         raise RuntimeError(f"{target} was built without AVX2: remove it and run the bench again")
-    return program
+    return Path(program)
 
 
 def run_speed_program(program: Path, seconds: int) -> dict[str, float]:

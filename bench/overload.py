@@ -120,7 +120,8 @@ class Overload:
     def fair_share(self) -> dict[str, object]:
         """The steady tenants alone and beside the flood."""
         rate = self.capacity / (STEADY_TENANTS + 1) / 2 * STEADY_TENANTS
-        alone, beside, floods = [], [], []
+        alone, beside = [], []
+        floods: list[load.Sample] = []
         for _ in range(self._rounds):
             alone.append(self._open(self._steady, rate, 4))
             with self._flooding(floods):
