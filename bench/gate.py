@@ -115,16 +115,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as copies:
         try:
             if chosen.record:
-                return _record(chosen.baseline, Path(copies))
+                return _record(chosen.baseline, parts, Path(copies))
             return _check(chosen.baseline, parts, chosen.drill, Path(copies))
         except (AttemptError, BaselineError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 2
 
 
-def _record(file: Path, copies: Path) -> int:
+def _record(file: Path, parts: Sequence[str], copies: Path) -> int:
     found: dict[str, Expected] = {}
-    for part in PARTS:
+    for part in parts:
         found |= record(attempts_in(copies, part, 0.0), RECORDED_ATTEMPTS[part])
     enter(file, this_machine(), found)
     for name, expected in found.items():

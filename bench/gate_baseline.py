@@ -58,7 +58,7 @@ def load(file: Path, machine: str) -> Baseline:
 
 
 def enter(file: Path, machine: str, rows: Mapping[str, Expected]) -> None:
-    """Writes the figures of ``machine`` into the file and leaves those of others."""
+    """Writes these figures of ``machine`` into the file and leaves those of other pairs and machines."""
     kept = json.loads(file.read_text()) if file.exists() else {"machines": {}}
-    kept["machines"][machine] = {pair: asdict(row) for pair, row in rows.items()}
+    kept["machines"].setdefault(machine, {}).update({pair: asdict(row) for pair, row in rows.items()})
     file.write_text(json.dumps(kept, indent=2) + "\n")

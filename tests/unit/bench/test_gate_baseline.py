@@ -15,7 +15,8 @@ def test_machines_are_kept_apart_and_an_unknown_one_gets_the_lowest(tmp_path: Pa
     file = tmp_path / "baseline.json"
     enter(file, "fast", {"x": Expected(9.0, 1.0), "y": Expected(9.0, 1.0)})
     enter(file, "slow", {"x": Expected(3.0, 20.0), "y": Expected(2.0, 20.0)})
-    enter(file, "fast", {"x": Expected(5.0, 10.0), "y": Expected(1.5, 10.0)})
+    enter(file, "fast", {"x": Expected(5.0, 10.0)})
+    enter(file, "fast", {"y": Expected(1.5, 10.0)})
     assert load(file, "fast") == Baseline({"x": Expected(5.0, 10.0), "y": Expected(1.5, 10.0)}, known=True)
     assert load(file, "slow") == Baseline({"x": Expected(3.0, 20.0), "y": Expected(2.0, 20.0)}, known=True)
     lowest = {"x": Expected(3.0, 20.0), "y": Expected(1.5, 10.0)}
