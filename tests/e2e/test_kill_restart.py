@@ -182,8 +182,7 @@ def test_workers_killed_one_by_one_lose_nothing(tmp_path: Path) -> None:
     with ServerProcess(tmp_path / "data", env={"KMS_WORKERS": "3"}) as server:
         load = KeyLoad(server.api_url, server.token, prefix="w", threads=6)
         load.start()
-        deadline = time.monotonic() + 4
-        while time.monotonic() < deadline:
+        while kills < 20:
             time.sleep(random_delay(0.02, 0.25))
             workers = _workers(server)
             if workers:
@@ -191,7 +190,6 @@ def test_workers_killed_one_by_one_lose_nothing(tmp_path: Path) -> None:
                 kills += 1
         time.sleep(0.5)
         acknowledged = load.stop()
-        assert kills >= 5
         assert len(acknowledged.made()) > 10
         _check_everything(server, acknowledged)
         assert "Traceback" not in server.output()
