@@ -1,6 +1,6 @@
 """Kills the checkpointer at every change that it makes to the disk, and starts it again.
 
-    python -m tests.integration.checkpoint_hammer DIRECTORY
+    run_script("tests.integration.checkpoint_hammer", DIRECTORY)
 
 Every note that was ever signed, published or not, must be of one and the same tree.
 """

@@ -1,6 +1,6 @@
 """Kills archiving and retention at every change that they make to the disk, and starts them again.
 
-    python -m tests.integration.retention_hammer DIRECTORY
+    run_script("tests.integration.retention_hammer", DIRECTORY)
 
 No record that was written is lost: with the archive the whole log verifies after every kill.
 """
