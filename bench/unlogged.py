@@ -14,11 +14,11 @@ from bench.compiled import compiled
 EXT = Path(__file__).resolve().parent.parent / "ext"
 ENGINE = "_fastpath.pyx"
 
-_LOGGED = """        if len(token.audit_part) + corr_len + len(key_part) > AUDIT_ROOM - 256:
-            return False
-"""
-_UNLOGGED = """        return True
-"""
+_LOGGED = """        cdef int64_t seq
+        if len(token.audit_part)"""
+_UNLOGGED = """        cdef int64_t seq
+        return True
+        if len(token.audit_part)"""
 
 _LOADER = """
 import importlib.util
