@@ -106,7 +106,7 @@ loom:
 pytest: install $(STAMPS)/test
 	$(BIN)/pytest -m "not long"
 
-test: system-test install $(STAMPS)/test lint types rust-test loom pytest
+test: system-test install $(STAMPS)/test lint types rust-test loom pytest gate-short
 
 prove: system-test install $(STAMPS)/test
 	$(BIN)/python scripts/prove.py
