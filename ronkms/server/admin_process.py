@@ -85,13 +85,16 @@ class AdminProcess:
             witness.start()
         admin_socket = AdminSocket(application, checkpointer, self._external_admin(external))
         admin_socket.serve_in_thread()
-        chores = Chores(self._chores(readiness, admin_socket.operations))
-        # By itself: making an RSA key takes long, and readiness must not wait for it.
+        # By itself: what is missing must show at once, and others of the chores wait for a disk.
+        watching = Chores([Chore("readiness", READINESS_SECONDS, readiness.evaluate)])
+        chores = Chores(self._chores(admin_socket.operations))
+        # By itself: making an RSA key takes long, and the other chores must not wait for it.
         rotation = Chores([Chore("rotation", ROTATE_SECONDS, application.rotate_due)])
         # By itself too: an old log is long.
         usage = Chores([Chore("key usage", USAGE_SECONDS, application.usage_recorder().turn)])
         # By itself: copying and comparing segments takes long.
         retention = Chores([Chore("audit retention", RETENTION_SECONDS, application.audit_retention())])
+        watching.start()
         retention.start()
         chores.start()
         rotation.start()
@@ -107,6 +110,7 @@ class AdminProcess:
         rotation.stop()
         chores.stop()
         retention.stop()
+        watching.stop()
         self._summarize()
         checkpointer.stop()
 
@@ -161,11 +165,10 @@ class AdminProcess:
             log_socket_errors=False,
         )
 
-    def _chores(self, readiness: Readiness, operations: AdminOperations) -> list[Chore]:
+    def _chores(self, operations: AdminOperations) -> list[Chore]:
         application = self._application
         ttl_seconds = application.settings.verify_cache_ttl_ms / 1000
         return [
-            Chore("readiness", READINESS_SECONDS, readiness.evaluate),
             Chore("cache sweep", ttl_seconds / 4, application.arena.cache_sweep),
             Chore("destruction", DESTROY_SECONDS, application.destroy_due),
             Chore("staged disabling", DISABLE_SECONDS, application.disable_due),
