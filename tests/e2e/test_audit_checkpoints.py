@@ -8,13 +8,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.eventually import eventually
 from tests.server_process import NotReadyError, ServerProcess
 
 VERIFIER = Path(__file__).resolve().parent.parent / "independent_audit_verifier.py"
@@ -37,20 +37,13 @@ def sign(server: ServerProcess, count: int) -> None:
             client.post("/v1/kms/sign", json={"key_id": "k", "message": "aGVsbG8="}).raise_for_status()
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, "in vain"
-        time.sleep(0.05)
-
-
 def size_of(note: str) -> int:
     return int(note.split("\n")[1]) if note else 0
 
 
 def covered(server: ServerProcess) -> None:
     records = int(server.ronctl("audit", "head").stdout.partition(":")[0])
-    until(lambda: size_of(server.ronctl("audit", "checkpoint").stdout) >= records)
+    eventually(lambda: size_of(server.ronctl("audit", "checkpoint").stdout) >= records)
 
 
 def independent(server: ServerProcess, *arguments: str) -> str:
@@ -112,8 +105,8 @@ def test_goes_on_after_stop_kill_and_the_death_of_the_admin_process(tmp_path: Pa
         covered(server)
         admin, *_ = server.children()
         os.kill(admin, signal.SIGKILL)
-        until(lambda: admin not in server.children())
-        until(lambda: server.ronctl("audit", "head", check=False).returncode == 0)
+        eventually(lambda: admin not in server.children())
+        eventually(lambda: server.ronctl("audit", "head", check=False).returncode == 0)
         sign(server, 10)
         covered(server)
         independent(server)
@@ -148,7 +141,7 @@ def test_a_changed_record_is_counted_while_running_and_stops_the_start(tmp_path:
             at = file.read().index(b'"outcome":"ok"', 2000) + len(b'"outcome":"o')
             file.seek(at)
             file.write(b"K")
-        until(lambda: failures(server) > 0)
+        eventually(lambda: failures(server) > 0)
         assert any("audit_integrity_failed" in line for line in server.stderr)
         assert server.ronctl("audit", "verify", check=False).returncode == 3
     with pytest.raises(NotReadyError, match="audit"):

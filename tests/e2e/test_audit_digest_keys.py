@@ -22,6 +22,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.eventually import eventually
 from tests.server_process import NotReadyError, ServerProcess
 from tests.unit.audit.digest_parts import Auditor
 
@@ -38,13 +39,6 @@ def audit_records(server: ServerProcess) -> list[dict[str, Any]]:
         for path in sorted((server.data_dir / "audit").glob("audit-*.jsonl"))
         for line in path.read_bytes().splitlines()
     ]
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, "in vain"
-        time.sleep(0.05)
 
 
 class Load:
@@ -169,7 +163,7 @@ def test_the_auditor_opens_an_escrow_and_checks_a_guess(tmp_path: Path) -> None:
             body = {"key_id": "k", "message": base64.b64encode(b"yes").decode(), "receipt": True}
             receipt = client.post("/v1/kms/sign", json=body).json()["receipt"]
         escrow = server.data_dir / "audit" / "escrow" / "epoch-00000001.json"
-        until(escrow.exists)
+        eventually(escrow.exists)
         guess = _digest_command(server, str(receipt["index"]))
         assert guess(b"yes").stdout.startswith("match: ")
         assert guess(b"no").returncode == 1
@@ -229,7 +223,7 @@ def test_an_admin_process_killed_while_it_rotates_is_taken_over(tmp_path: Path) 
                 time.sleep(0.2 + 0.05 * turn)
                 os.kill(admin, signal.SIGKILL)
                 rotating.join()
-                until(lambda: server.ronctl("audit", "digest-keys", check=False).returncode == 0)
+                eventually(lambda: server.ronctl("audit", "digest-keys", check=False).returncode == 0)
         assert load.failed == []
         server.ronctl("audit", "rotate-digest-key")
         assert "good: " in server.ronctl("audit", "verify").stdout

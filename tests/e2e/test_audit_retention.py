@@ -7,12 +7,12 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.eventually import eventually
 from tests.server_process import NotReadyError, ServerProcess
 
 VERIFIER = Path(__file__).resolve().parent.parent / "independent_audit_verifier.py"
@@ -22,13 +22,6 @@ SECONDS = 6
 
 def headers(server: ServerProcess) -> dict[str, str]:
     return {"Authorization": f"Bearer {server.token}"}
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "in vain"
-        time.sleep(0.1)
 
 
 def numbers(directory: Path) -> list[int]:
@@ -66,9 +59,9 @@ def test_segments_move_to_the_archive_and_the_whole_log_is_proven(tmp_path: Path
                 client.post("/v1/kms/sign", json={"key_id": "k", "message": "aGVsbG8="}).raise_for_status()
                 answered += 1
             kept = tmp_path / "kept"
-            until(lambda: server.ronctl("audit", "checkpoint").stdout != "")
+            eventually(lambda: server.ronctl("audit", "checkpoint").stdout != "")
             kept.write_text(server.ronctl("audit", "checkpoint").stdout)
-        until(lambda: metric(server, "kms_audit_segments_removed_total") > 0)
+        eventually(lambda: metric(server, "kms_audit_segments_removed_total") > 0)
         assert metric(server, "kms_audit_segments_archived_total") > 0
         assert metric(server, "kms_audit_retention_failed_total") == 0
         assert metric(server, "kms_audit_integrity_failed_total") == 0

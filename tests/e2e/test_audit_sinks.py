@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 
 from tests.e2e.support.api_client import ApiClient
+from tests.eventually import eventually
 from tests.server_process import ServerProcess
 
 SIGN = {"key_id": "k", "message": "aGVsbG8="}
-
-
-def eventually(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
 
 
 def table(**members: str | int) -> str:

@@ -10,7 +10,6 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -21,6 +20,7 @@ from tests.e2e.support.audit_truth import check_answers, check_log, check_outcom
 from tests.e2e.support.audited_load import Answered, AuditedLoad, by_kind, make_keys
 from tests.e2e.support.flood import gauges
 from tests.e2e.support.key_load import random_delay
+from tests.eventually import eventually
 from tests.integration.small_disk import mounted
 from tests.server_process import ServerProcess
 
@@ -75,9 +75,9 @@ def filled_again_and_again(directory: Path, rounds: int) -> Counter[str]:
                 fill(ballast)
                 wait_for_answers(load, [f"{kind}: audit_unavailable" for kind in REFUSED_KINDS])
                 assert httpx.get(f"{server.admin_url}/healthz").status_code == 200
-                until(lambda: "audit: the log cannot be written" in not_ready(server))
+                eventually(lambda: "audit: the log cannot be written" in not_ready(server))
                 ballast.unlink()
-                until(lambda: not not_ready(server))
+                eventually(lambda: not not_ready(server))
             wait_for_answers(load, [f"{kind}: ok" for kind in KINDS])
             answers += load.stop()
             check_answers(answers, read_records(directory))
@@ -108,19 +108,12 @@ def fill(ballast: Path) -> None:
 def wait_for_answers(load: AuditedLoad, kinds: list[str]) -> None:
     """Each of ``kinds`` (``by_kind``) has come again."""
     before = by_kind(load.answers())
-    until(lambda: all((by_kind(load.answers()) - before)[kind] for kind in kinds))
+    eventually(lambda: all((by_kind(load.answers()) - before)[kind] for kind in kinds))
 
 
 def not_ready(server: ServerProcess) -> list[str]:
     missing: list[str] = httpx.get(f"{server.admin_url}/readyz").json()["missing"]
     return missing
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "in vain"
-        time.sleep(0.05)
 
 
 @pytest.mark.timeout(180)

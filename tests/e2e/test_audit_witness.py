@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.eventually import eventually
 from tests.server_process import NotReadyError, ServerProcess, free_port
 
 
@@ -88,10 +89,7 @@ def test_the_server_reports_and_asks_at_the_start(tmp_path: Path) -> None:
         with server:
             sign(server, 5)
             records = (server.data_dir / "audit" / "audit-00000001.jsonl").read_bytes().count(b"\n")
-            deadline = time.monotonic() + 60
-            while not cosigned.exists() or int(cosigned.read_text().split("\n")[1]) < records:
-                assert time.monotonic() < deadline, server.output()
-                time.sleep(0.1)
+            eventually(lambda: cosigned.exists() and int(cosigned.read_text().split("\n")[1]) >= records)
             assert 0 <= metric(server, "kms_audit_witness_age_seconds") < 60
             assert metric(server, "kms_audit_witness_failed_total") == 0
         shutil.rmtree(server.data_dir)
@@ -100,10 +98,7 @@ def test_the_server_reports_and_asks_at_the_start(tmp_path: Path) -> None:
             server.start()
     server.start()
     assert any("audit_witness_unavailable" in line for line in server.stderr), "a dead one is reported"
-    deadline = time.monotonic() + 60
-    while not metric(server, "kms_audit_witness_failed_total"):
-        assert time.monotonic() < deadline, server.output()
-        time.sleep(0.1)
+    eventually(lambda: metric(server, "kms_audit_witness_failed_total"))
     age = metric(server, "kms_audit_witness_age_seconds")
     time.sleep(0.2)
     assert metric(server, "kms_audit_witness_age_seconds") >= age + 0.1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from ronkms.server.admin_messages import MintArguments, MintedToken
 from tests.e2e.support import raw_http
 from tests.e2e.support.audit_records import read_records
 from tests.e2e.support.decision_point_process import DecisionPointProcess
+from tests.eventually import eventually
 from tests.integration.certificates import Authority
 from tests.server_process import ServerProcess, free_port
 
@@ -94,13 +95,6 @@ def metric(server: ServerProcess, line: str) -> float:
     found = [float(row.rpartition(" ")[2]) for row in text.splitlines() if row.startswith(line)]
     assert found, line
     return sum(found)
-
-
-def until(check: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -282,8 +276,8 @@ def _ready_tenant(server: ServerProcess, point: DecisionPointProcess, name: str)
     """With keys, and every worker's breaker closed."""
     point.behave()
     tenant = Tenant(server, name)
-    until(lambda: tenant.post("keys", {"alg": "Ed25519", "usage": "sign", "key_id": "k"}).status == 201)
-    until(lambda: tenant.many("sign", signing()) == {200})
+    eventually(lambda: tenant.post("keys", {"alg": "Ed25519", "usage": "sign", "key_id": "k"}).status == 201)
+    eventually(lambda: tenant.many("sign", signing()) == {200})
     while (signed := tenant.sign()).status != 200:
         # A busy machine; the next one is asked in time.
         time.sleep(0.1)
@@ -321,7 +315,7 @@ def test_a_fault_closes_what_fails_closed_only(
     if fault == "stopped":
         point.start()
     point.behave()
-    until(lambda: tenant.many("sign", signing()) == {200})
+    eventually(lambda: tenant.many("sign", signing()) == {200})
 
 
 def test_the_breaker_opens_tries_and_closes(tmp_path: Path, point: DecisionPointProcess) -> None:
@@ -333,7 +327,7 @@ def test_the_breaker_opens_tries_and_closes(tmp_path: Path, point: DecisionPoint
             assert tenant.sign().status == 503
         # Two that failed, and none after; what is refused meanwhile waits for nothing.
         assert len(point.asked(action="sign")) == 2
-        until(lambda: metric(server, 'kms_external_policy_breaker{state="open"}') == 1)
+        eventually(lambda: metric(server, 'kms_external_policy_breaker{state="open"}') == 1)
         assert "breaker open  last fault timeout at 2" in server.ronctl("policy", "external").stdout
         assert int(tenant.sign().headers["Retry-After"]) > 1
         assert "external_policy_breaker_opened" in server.output()
@@ -344,7 +338,7 @@ def test_the_breaker_opens_tries_and_closes(tmp_path: Path, point: DecisionPoint
         point.behave(fault="status")
         for _ in range(2):
             assert tenant.sign().status == 503
-        until(lambda: metric(server, 'kms_external_policy_breaker{state="open"}') == 1)
+        eventually(lambda: metric(server, 'kms_external_policy_breaker{state="open"}') == 1)
         # Half open: one question a cool-down, however many requests there are.
         began = time.monotonic()
         while time.monotonic() < began + 2.0:
@@ -352,8 +346,8 @@ def test_the_breaker_opens_tries_and_closes(tmp_path: Path, point: DecisionPoint
         cooldowns = (time.monotonic() - began) / 0.5
         assert 3 <= len(point.asked(action="sign")) <= 2 + cooldowns + 1
         point.behave()
-        until(lambda: tenant.sign().status == 200)
-        until(lambda: metric(server, 'kms_external_policy_breaker{state="closed"}') == 1)
+        eventually(lambda: tenant.sign().status == 200)
+        eventually(lambda: metric(server, 'kms_external_policy_breaker{state="closed"}') == 1)
         assert "external_policy_breaker_closed" in server.output()
 
 
@@ -373,20 +367,20 @@ def test_readiness(tmp_path: Path) -> None:
     server = serve(tmp_path, point, workers=1, **HASTY)
     server.launch()
     try:
-        until(lambda: _missing(server) is not None)
-        until(lambda: any("unreachable" in each for each in _missing(server) or []))
+        eventually(lambda: _missing(server) is not None)
+        eventually(lambda: any("unreachable" in each for each in _missing(server) or []))
         missing = [each for each in _missing(server) or [] if each.startswith("external policy: ")]
         assert missing[0].endswith("refused meanwhile: sign, verify, wrap, unwrap, lifecycle, read, admin")
         assert httpx.get(f"{server.admin_url}/healthz", timeout=30).status_code == 200
         assert metric(server, "kms_external_policy_up") == 0
         with point:
-            until(lambda: _missing(server) == [])
+            eventually(lambda: _missing(server) == [])
             assert metric(server, "kms_external_policy_up") == 1
             # A denial is an answer.
             point.behave(default=False)
             time.sleep(1.5)
             assert _missing(server) == []
-        until(lambda: any(each.startswith("external policy: ") for each in _missing(server) or []))
+        eventually(lambda: any(each.startswith("external policy: ") for each in _missing(server) or []))
     finally:
         server.stop()
 
@@ -436,7 +430,7 @@ def test_mutual_tls_and_a_bearer_token(tmp_path: Path) -> None:
             {"KMS_POLICY_TLS_CERT": str(foreign.cert), "KMS_POLICY_TLS_KEY": str(foreign.key)},
         ):
             server = serve(tmp_path, point, workers=1, **(env | wrong)).launch()
-            until(lambda: any("unreachable" in each for each in _missing(server) or []))  # noqa: B023
+            eventually(lambda: any("unreachable" in each for each in _missing(server) or []))  # noqa: B023
             server.stop()
 
 

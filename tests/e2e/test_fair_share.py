@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.support.flood import SIGN, Flood, gauges, message, settled, token_with_key
+from tests.eventually import eventually
 from tests.integration.raw_http import RawConnection
 from tests.server_process import ServerProcess
 
@@ -37,7 +38,7 @@ def test_a_flood_costs_the_others_nothing_but_their_turn(server: ServerProcess) 
         for connection, token in zip(connections, others, strict=True):
             assert connection.request("POST", SIGN, token, one).status == 200
         flood = stack.enter_context(Flood(server, flooding, batch, FLOOD_CONNECTIONS))
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while (seen := gauges(server))["kms_requests_waiting"] < FLOOD_CONNECTIONS / 4:
             assert time.monotonic() < deadline, "the flood never came to wait"
             time.sleep(0.02)
@@ -78,9 +79,6 @@ def test_one_tenant_alone_is_served_over_all_its_connections(server: ServerProce
     token = token_with_key(server, "alone")
     one = message()
     with Flood(server, token, one, FLOOD_CONNECTIONS) as flood:
-        deadline = time.monotonic() + 60
-        while flood.statuses[200] < 20 * FLOOD_CONNECTIONS:
-            assert time.monotonic() < deadline, flood.statuses
-            time.sleep(0.02)
+        eventually(lambda: flood.statuses[200] >= 20 * FLOOD_CONNECTIONS)
     assert set(flood.statuses) == {200}
     settled(server)

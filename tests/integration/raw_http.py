@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import socket
 import ssl
 from dataclasses import dataclass
@@ -73,6 +74,10 @@ class RawConnection:
             return True
         except TimeoutError:
             return False
+
+    def is_open(self) -> bool:
+        """True if the server has neither sent anything nor ended the connection."""
+        return not select.select([self.sock], [], [], 0)[0]
 
     def _more(self) -> None:
         data = self.sock.recv(65536)

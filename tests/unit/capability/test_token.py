@@ -348,11 +348,11 @@ def test_at_most_sixteen_blocks(issuer: Issuer) -> None:
 
 
 def test_expensive_joins_are_refused_before_they_run(issuer: Issuer) -> None:
-    facts = "".join(f"n({number});" for number in range(40))
+    facts = "".join(f"n({number});" for number in range(100))
     source = facts + "check if n($a), n($b), n($c), n($d), $a + $b + $c + $d == 1000"
-    started = time.perf_counter()
+    started = time.process_time()
     refused(issuer, append(issuer, orders_token(issuer), source))
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 5, "a hundred million combinations take longer"
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -21,9 +20,7 @@ def test_passphrase(tmp_path: Path) -> None:
     custody, seal = Custody.create("passphrase", phrase)
     record, public = custody.generate("Ed25519", b"k")
     same = secret_file(tmp_path / "same", b"correct horse battery\r\n")
-    started = time.monotonic()
     assert Custody.open(seal, "passphrase", same).unseal(record, b"k").public == public
-    assert time.monotonic() - started < 5
     wrong = secret_file(tmp_path / "wrong", b"correct horse batterz\n")
     with pytest.raises(SealError, match="wrong passphrase"):
         Custody.open(seal, "passphrase", wrong)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from ronkms.audit.sinks.delivery import Delivery, backoff_seconds, fault_text
 from ronkms.audit.sinks.position import Position, PositionFile
 from ronkms.domain.audit_sink import AuditSink
 from ronkms.errors import AuditUnavailable, IntegrityError
+from tests.eventually import eventually
 from tests.fakes.sink_transport import FakeTransport
 from tests.unit.audit.log_files import ORIGIN, leaf, make_lines, write_log
 
@@ -85,13 +86,6 @@ class Bench:
     @property
     def status(self) -> SinkStatus:
         return self.board.read()[0]
-
-
-def eventually(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.005)
 
 
 @pytest.fixture
