@@ -59,17 +59,17 @@ def _port(server: ServerProcess) -> int:
     return urlsplit(server.api_url).port or 0
 
 
-def test_a_connection_serves_many_requests(server: ServerProcess) -> None:
-    with RawConnection(server.api_url) as connection:
+def test_a_connection_serves_many_requests(patient: ServerProcess) -> None:
+    with RawConnection(patient.api_url) as connection:
         for _ in range(20):
-            reply = connection.request("GET", PATH, server.token)
+            reply = connection.request("GET", PATH, patient.token)
             assert (reply.status, reply.headers["connection"]) == (200, "keep-alive")
 
 
-def test_pipelined_requests_are_answered_in_order(server: ServerProcess) -> None:
-    with RawConnection(server.api_url) as connection:
+def test_pipelined_requests_are_answered_in_order(patient: ServerProcess) -> None:
+    with RawConnection(patient.api_url) as connection:
         for _ in range(3):
-            connection.send_head("GET", PATH, server.token)
+            connection.send_head("GET", PATH, patient.token)
         assert [connection.reply().status for _ in range(3)] == [200, 200, 200]
 
 
@@ -165,9 +165,9 @@ MALFORMED = [
 
 
 @pytest.mark.parametrize(("request_bytes", "status"), MALFORMED)
-def test_malformed_http(server: ServerProcess, request_bytes: bytes, status: int) -> None:
-    before = _metrics(server)['rejected_total{reason="malformed"}']
-    with RawConnection(server.api_url) as connection:
+def test_malformed_http(patient: ServerProcess, request_bytes: bytes, status: int) -> None:
+    before = _metrics(patient)['rejected_total{reason="malformed"}']
+    with RawConnection(patient.api_url) as connection:
         reply = connection.send(request_bytes).reply()
         assert reply.status == status
         assert reply.headers["server"] == "ron-kms"
@@ -175,38 +175,40 @@ def test_malformed_http(server: ServerProcess, request_bytes: bytes, status: int
         problem = reply.json()
         assert (problem["status"], problem["code"]) == (status, "bad_request")
         assert "aaaa" not in reply.body.decode()
-    assert _metrics(server)['rejected_total{reason="malformed"}'] == before + 1
+    assert _metrics(patient)['rejected_total{reason="malformed"}'] == before + 1
 
 
-def test_admin_http_refuses_what_it_does_not_serve(server: ServerProcess, tmp_path: Path) -> None:
+def test_admin_http_refuses_what_it_does_not_serve(patient: ServerProcess, tmp_path: Path) -> None:
     for method, path, status in (("GET", "/", 404), ("POST", "/healthz", 405), ("GET", "/docs", 404)):
-        with RawConnection(server.admin_url) as connection:
+        with RawConnection(patient.admin_url) as connection:
             reply = connection.send(f"{method} {path} HTTP/1.1\r\nHost: k\r\n\r\n".encode()).reply()
         assert reply.status == status
 
 
-def test_openmetrics_by_accept(server: ServerProcess) -> None:
+def test_openmetrics_by_accept(patient: ServerProcess) -> None:
     request = urllib.request.Request(
-        f"{server.admin_url}/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"}
+        f"{patient.admin_url}/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"}
     )
     with urllib.request.urlopen(request, timeout=5) as answer:
         assert answer.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
         assert answer.read().endswith(b"# EOF\n")
 
 
-def test_the_deadline_counts_the_wait_in_the_kernel(server: ServerProcess) -> None:
-    [worker] = [pid for pid in server.children() if sockets_at(pid, _port(server), state=LISTEN)]
-    os.kill(worker, signal.SIGSTOP)
-    try:
-        with RawConnection(server.api_url) as late, RawConnection(server.api_url) as silent:
-            late.send_head("GET", PATH, server.token)
-            time.sleep(0.5)
+def test_the_deadline_counts_the_wait_in_the_kernel(tmp_path: Path) -> None:
+    env = {"KMS_WORKERS": "1", "KMS_QUEUE_DEADLINE_MS": "2000"}
+    with ServerProcess(tmp_path / "data", env) as server:
+        [worker] = [pid for pid in server.children() if sockets_at(pid, _port(server), state=LISTEN)]
+        os.kill(worker, signal.SIGSTOP)
+        try:
+            with RawConnection(server.api_url) as late, RawConnection(server.api_url) as silent:
+                late.send_head("GET", PATH, server.token)
+                time.sleep(2.5)
+                os.kill(worker, signal.SIGCONT)
+                reply = late.reply()
+                assert (reply.status, reply.json()["code"]) == (503, "saturated")
+                assert silent.request("GET", PATH, server.token).status == 200
+        finally:
             os.kill(worker, signal.SIGCONT)
-            reply = late.reply()
-            assert (reply.status, reply.json()["code"]) == (503, "saturated")
-            assert silent.request("GET", PATH, server.token).status == 200
-    finally:
-        os.kill(worker, signal.SIGCONT)
 
 
 def test_connections_are_spread_over_the_workers(tmp_path: Path) -> None:

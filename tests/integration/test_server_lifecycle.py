@@ -40,6 +40,19 @@ def _metric(server: ServerProcess, name: str) -> float:
     return next(float(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name} "))
 
 
+def _in_flight(server: ServerProcess) -> bool:
+    """A worker has read the head of a request."""
+    return any(_metric(server, f'kms_inflight{{op="{op}"}}') for op in ("sign", "verify"))
+
+
+def _refuses(server: ServerProcess) -> bool:
+    try:
+        RawConnection(server.api_url).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
 def _events(server: ServerProcess) -> list[str]:
     lines = (server.data_dir / "bus" / "kms.jsonl").read_text().splitlines()
     return [json.loads(line)["event"] for line in lines]
@@ -79,14 +92,12 @@ def test_drain_finishes_what_is_in_flight(tmp_path: Path, number: int) -> None:
     with RawConnection(server.api_url) as slow, RawConnection(server.api_url) as idle:
         assert idle.request("GET", "/v1/kms/keys", token).status == 200
         slow.send_head("POST", "/v1/kms/keys", token, len(KEY)).send(KEY[:10])
-        time.sleep(0.2)
+        eventually(lambda: _in_flight(server))
         server.signal(number)
         eventually(lambda: _get(f"{server.admin_url}/readyz")[0] == 503)
         assert json.loads(_get(f"{server.admin_url}/readyz")[1])["missing"] == ["draining"]
         assert _get(f"{server.admin_url}/healthz")[0] == 200
-        time.sleep(0.3)
-        with pytest.raises(ConnectionRefusedError):
-            RawConnection(server.api_url)
+        eventually(lambda: _refuses(server))
         reply = slow.send(KEY[10:]).reply()
         assert (reply.status, reply.headers["connection"]) == (201, "close")
         assert idle.closed_by_server()
@@ -100,12 +111,13 @@ def _metric_free(server: ServerProcess) -> bool:
 
 
 def test_second_signal_quits_at_once(tmp_path: Path) -> None:
-    server = ServerProcess(tmp_path / "data", {"KMS_WORKERS": "2", "KMS_DRAIN_TIMEOUT_MS": "600000"}).start()
+    env = {"KMS_WORKERS": "2", "KMS_DRAIN_TIMEOUT_MS": "600000", "KMS_REQUEST_TIMEOUT_MS": "600000"}
+    server = ServerProcess(tmp_path / "data", env).start()
     with RawConnection(server.api_url) as stuck:
         stuck.send_head("POST", "/v1/kms/keys", server.token, len(KEY))
-        time.sleep(0.2)
+        eventually(lambda: _in_flight(server))
         server.signal(signal.SIGTERM)
-        time.sleep(0.5)
+        eventually(lambda: _get(f"{server.admin_url}/readyz")[0] == 503)
         assert not server.pid_gone()
         server.signal(signal.SIGTERM)
         server.wait(60)
@@ -117,7 +129,7 @@ def test_drain_ends_at_its_timeout(tmp_path: Path) -> None:
     server = ServerProcess(tmp_path / "data", {"KMS_DRAIN_TIMEOUT_MS": "1000"}).start()
     with RawConnection(server.api_url) as stuck:
         stuck.send_head("POST", "/v1/kms/keys", server.token, len(KEY))
-        time.sleep(0.2)
+        eventually(lambda: _in_flight(server))
         began = time.monotonic()
         server.stop(60)
         assert time.monotonic() - began > 0.9
