@@ -47,6 +47,7 @@ MAX_JWK: Final = 16 * 1024
 def sign(context: Context, call: Call, incoming: Incoming) -> Answer:
     """POST /v1/kms/sign: one, or a batch."""
     body = incoming.json_body(MAX_BATCH_BODY)
+    call.background = incoming.presses
     if not call.capability.binds_message and (plain := plain_signs(body)) is not None:
         return _signed(context, call, context.service.plain_batches.sign(call, plain))
     request = decode_one_or_many(_SIGN, body)
@@ -65,6 +66,7 @@ def _with_receipt(context: Context, signature: Signature, record: int) -> Answer
 def verify(context: Context, call: Call, incoming: Incoming) -> Answer:
     """POST /v1/kms/verify: one, or a batch."""
     body = incoming.json_body(MAX_BATCH_BODY)
+    call.background = incoming.presses
     if not call.capability.binds_message and (plain := plain_verifies(body)) is not None:
         return _verified(context, call, context.service.plain_batches.verify(call, plain))
     request = decode_one_or_many(_VERIFY, body)

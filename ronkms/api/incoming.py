@@ -20,6 +20,7 @@ DRAINED: Final = 32 * 1024
 
 CORR_ID: Final = "ronkms.corr_id"
 AUTHENTICATED: Final = "ronkms.authenticated"
+PRESSES: Final = "ronkms.presses"
 """What the server wants to be called with the tenant; may be missing."""
 CLIENT_CERT: Final = "ronkms.client_cert_sha256"
 """What the server sets with mutual TLS; no header can."""
@@ -67,6 +68,12 @@ class Incoming:
     def client_cert(self) -> str:
         """SHA-256 of the connection's client certificate (DER), lower-case hex; empty without mutual TLS."""
         found: str = self.environ.get(CLIENT_CERT, "")
+        return found
+
+    @property
+    def presses(self) -> bool:
+        """More of its tenant's requests wait while others were served lately (``server.fair_queue``)."""
+        found: bool = self.environ.get(PRESSES, False)
         return found
 
     def authenticated(self, tenant: bytes) -> None:

@@ -52,10 +52,12 @@ class SealedKeyHandle:
                 message, context=context, input_kind=input_kind, p1363=p1363, deterministic=deterministic
             )
 
-    def sign_batch(self, messages: list[bytes], *, context: bytes = b"") -> list[bytes]:
+    def sign_batch(
+        self, messages: list[bytes], *, context: bytes = b"", background: bool = False
+    ) -> list[bytes]:
         """As ``ronkms_native.PrivateKey.sign_batch``. Raises BadRequest."""
         with translated:
-            return self._native.sign_batch(messages, context=context)
+            return self._native.sign_batch(messages, context=context, background=background)
 
     def wrap(self, header: bytes, aad: bytes, plaintext: bytes) -> bytes:
         """As ``ronkms_native.PrivateKey.wrap``. Raises BadRequest."""

@@ -85,6 +85,16 @@ class FairQueue(Generic[_Item]):
         line = self._lines.get(tenant)
         return 0 if line is None else len(line.items)
 
+    def presses(self, tenant: Hashable) -> bool:
+        """True if ``tenant`` waits for more than it has while others were served lately."""
+        line = self._lines.get(tenant)
+        return (
+            line is not None
+            and line.known
+            and bool(line.items)
+            and self._others_lately(tenant, self._clock())
+        )
+
     def put(self, tenant: Hashable, item: _Item, *, known: bool = True) -> None:
         """Appends to the tenant's line. Not ``known``: the line of those whose tenant is not."""
         with self._changed:

@@ -17,7 +17,8 @@ What differs from gunicorn's:
 - SIGTERM closes the listeners at once, after taking what the kernel had queued; requests in flight finish and
   their answers say ``Connection: close``. SIGINT is the arbiter's to handle.
 
-The WSGI environment has, besides PEP 3333: ``ronkms.queued_at`` (``time.monotonic()`` seconds) and, with
+The WSGI environment has, besides PEP 3333: ``ronkms.queued_at`` (``time.monotonic()`` seconds),
+``ronkms.presses`` (bool, may be missing; see ``fair_queue``) and, with
 mutual TLS, ``ronkms.client_cert_sha256`` (hex). The application calls ``ronkms.authenticated`` with the
 tenant of the request once it knows it. An application that answers without reading a large body sends the
 header ``("Connection", "close")``.
@@ -277,6 +278,8 @@ class KmsWorker(ThreadWorker):
         environ["wsgi.multithread"] = True
         environ["ronkms.queued_at"] = conn.queued_at
         environ["ronkms.authenticated"] = conn.authenticated
+        if len(queue := self._threads.queue):
+            environ["ronkms.presses"] = queue.presses(conn.line)
         if self.cfg.is_ssl and (fingerprint := conn.fingerprint) is not None:
             environ["ronkms.client_cert_sha256"] = fingerprint
         if len(self.keepalived_conns) >= self.max_keepalived or not self._keepalive_seconds:

@@ -63,7 +63,7 @@ class Batches:
             groups.setdefault(alike if prepared.given.plain else (position,), []).append((position, prepared))
         for group in groups.values():
             try:
-                signatures = self._sign_group([prepared for _, prepared in group])
+                signatures = self._sign_group(call, [prepared for _, prepared in group])
             except KmsError as error:
                 batch.by_position.update({position: error for position, _ in group})
             else:
@@ -80,7 +80,7 @@ class Batches:
         ]
         once = {candidate.tag: check for _, check, candidate in misses}
         self._gate.top_up(call, sum(map(self._verifying.cost, once.values())))
-        self._compute(batch, misses)
+        self._compute(call, batch, misses)
         for position, check in batch.work:
             if position not in batch.by_position:
                 try:
@@ -89,14 +89,15 @@ class Batches:
                     batch.by_position[position] = error
         return batch.close(call)
 
-    def _sign_group(self, group: list[Prepared]) -> list[Signature | KmsError]:
+    def _sign_group(self, call: Call, group: list[Prepared]) -> list[Signature | KmsError]:
         if len(group) == 1:
             return [self._signing.finish(group[0])]
-        alike = self._signing.finish_alike(group[0], [prepared.given.data for prepared in group])
+        messages = [prepared.given.data for prepared in group]
+        alike = self._signing.finish_alike(group[0], messages, background=call.background)
         return each_of(alike, len(group))
 
     def _compute(
-        self, batch: _Batch[Check, Verification], misses: list[tuple[int, Check, Candidate]]
+        self, call: Call, batch: _Batch[Check, Verification], misses: list[tuple[int, Check, Candidate]]
     ) -> None:
         together = []
         single: dict[bytes, Candidate] = {}
@@ -112,4 +113,4 @@ class Batches:
                     single[candidate.tag] = candidate
             except KmsError as error:
                 batch.by_position[position] = error
-        self._verifying.compute_plain(together)
+        self._verifying.compute_plain(together, background=call.background)

@@ -23,6 +23,7 @@ class Call:
 
     __slots__ = (
         "alg",
+        "background",
         "capability",
         "client_cert",
         "completion",
@@ -64,6 +65,8 @@ class Call:
         self.items = 0
         self.keys: Mapping[str, int] = {}
         """Of a batch on several versions: items by ``key id/version``."""
+        self.background = False
+        """A batch leaves the cores to others that want them."""
         self.missed = False
         """A verification that the cache did not answer."""
         self.detail = ""

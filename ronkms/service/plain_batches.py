@@ -104,7 +104,8 @@ class PlainBatches:
         self._gate.top_up(call, cost)
         for prepared, positions in groups:
             try:
-                alike = self._signing.finish_alike(prepared, [items[at].message for at in positions])
+                messages = [items[at].message for at in positions]
+                alike = self._signing.finish_alike(prepared, messages, background=call.background)
             except KmsError as error:
                 answers.by_position.update(dict.fromkeys(positions, error))
                 continue
@@ -167,7 +168,7 @@ class PlainBatches:
             item = items[found.position]
             given = CryptoInput(item.message, context=item.context)
             work.append((given, item.signature, found.alike.newest.again(tag)))
-        self._verifying.compute_plain(work)
+        self._verifying.compute_plain(work, background=call.background)
         return {candidate.tag: candidate.verdicts for _, _, candidate in work}
 
     def _conclude(

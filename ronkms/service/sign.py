@@ -81,13 +81,13 @@ class Signing:
         self._access.recheck(prepared.key, prepared.version.number)
         return _answer(prepared, signature)
 
-    def finish_alike(self, prepared: Prepared, messages: list[bytes]) -> SignedAlike:
+    def finish_alike(self, prepared: Prepared, messages: list[bytes], *, background: bool) -> SignedAlike:
         """Several messages that differ from a plain request in nothing else, spread over all cores; the first
         of them if the key's ``max_operations`` leaves fewer."""
         key, version = prepared.key, prepared.version
         allowed = self._budget.take(key, version, len(messages))
         signatures = self._access.handle(key, version).sign_batch(
-            messages[:allowed], context=prepared.given.context
+            messages[:allowed], context=prepared.given.context, background=background
         )
         self._access.recheck(key, version.number)
         refusal = key.exhausted(version.number) if allowed < len(messages) else None

@@ -74,7 +74,9 @@ class Verifying:
                 check.used = "stale" if stale else "miss"
         return misses
 
-    def compute_plain(self, work: list[tuple[CryptoInput, bytes, Candidate]]) -> None:
+    def compute_plain(
+        self, work: list[tuple[CryptoInput, bytes, Candidate]], *, background: bool = False
+    ) -> None:
         """The cryptography for many plain inputs, each with its signature, at once, spread over all cores.
 
         Candidates of one tag are computed once."""
@@ -83,7 +85,8 @@ class Verifying:
             [
                 (self.public_key(candidate), given.data, signature, given.context)
                 for given, signature, candidate in once.values()
-            ]
+            ],
+            background=background,
         )
         verdicts = dict(zip(once, found, strict=True))
         for tag, made in verdicts.items():

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import hashlib
 import hmac
+import os
 import pickle
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -213,6 +215,25 @@ def test_batches_agree_with_single_operations(custody: Custody, alg: str) -> Non
     verdicts = verify_batch(items)
     assert verdicts == [public.verify(message, signature) for _, message, signature, _ in items]
     assert sum(all(verdict) for verdict in verdicts) == 68
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 70])
+def test_batches_in_the_background_are_the_same_and_leave_the_caller_as_it_was(
+    custody: Custody, count: int
+) -> None:
+    before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    key = unsealed(custody, "Ed25519")
+    public = PublicKey("Ed25519", key.public)
+    messages = [bytes([number]) * number for number in range(count)]
+    signatures = key.sign_batch(messages, background=True)
+    assert signatures == key.sign_batch(messages)
+    items = [
+        (public, message, signature, b"") for message, signature in zip(messages, signatures, strict=True)
+    ]
+    items[0] = (public, b"another", items[0][2], b"")
+    verdicts = verify_batch(items, background=True)
+    assert [all(verdict) for verdict in verdicts] == [False] + [True] * (count - 1)
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
 
 
 def test_malformed_public_keys() -> None:

@@ -130,6 +130,25 @@ def test_one_tenant_leaves_a_thread_to_others_that_were_served_lately() -> None:
     assert [take(queue)[0], take(queue)[0]] == ["flood", "flood"]
 
 
+def test_a_tenant_presses_while_it_waits_and_others_were_served_lately() -> None:
+    now = 0.0
+    queue: FairQueue[tuple[str, int]] = FairQueue(THREADS, lambda: now)
+    queue.put("a", ("a", 0))
+    queue.put("a", ("a", 1))
+    take(queue)
+    assert not queue.presses("a"), "alone"
+    queue.put("b", ("b", 0))
+    queue.put("?", ("?", 0), known=False)
+    queue.put("?", ("?", 1), known=False)
+    take(queue)
+    assert queue.presses("a")
+    assert not queue.presses("b"), "it has all that it asked for"
+    assert not queue.presses("?"), "it may be anybody"
+    assert not queue.presses("nobody")
+    now = LATELY
+    assert not queue.presses("a"), "the other was served too long ago"
+
+
 def test_what_was_held_back_is_taken_when_a_thread_is_free(threads: int = THREADS) -> None:
     running: Counter[str] = Counter()
     peak: Counter[str] = Counter()

@@ -186,9 +186,9 @@ def test_equal_items_are_computed_once_and_weigh_once(
         costs.append(cost)
         real_top_up(gate, call, cost)
 
-    def compute(work: list[Any]) -> list[tuple[bool, ...]]:
+    def compute(work: list[Any], *, background: bool) -> list[tuple[bool, ...]]:
         computed.append(len(work))
-        return verify_batch(work)
+        return verify_batch(work, background=background)
 
     monkeypatch.setattr(Gate, "top_up", top_up)
     monkeypatch.setattr("ronkms.service.verify.verify_batch", compute)

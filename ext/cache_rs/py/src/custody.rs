@@ -6,7 +6,7 @@
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use ronkms_custody as core;
-use ronkms_custody::{Algorithm, BatchItem, InputKind, Mechanism, SignOptions, VerifyOptions};
+use ronkms_custody::{Algorithm, BatchItem, InputKind, Mechanism, Priority, SignOptions, VerifyOptions};
 
 use crate::error::{Failure, Result};
 
@@ -243,17 +243,20 @@ impl PrivateKey {
     }
 
     #[pyo3(
-        signature = (messages, *, context=NO_CONTEXT),
-        text_signature = "($self, messages, *, context=b'')"
+        signature = (messages, *, context=NO_CONTEXT, background=false),
+        text_signature = "($self, messages, *, context=b'', background=False)"
     )]
     fn sign_batch<'py>(
         &self,
         py: Python<'py>,
         messages: Vec<Bound<'py, PyBytes>>,
         context: &[u8],
+        background: bool,
     ) -> Result<Vec<Bound<'py, PyBytes>>> {
         let slices: Vec<&[u8]> = messages.iter().map(|message| message.as_bytes()).collect();
-        let signatures = run(py, false, || core::sign_batch(&self.0, &slices, context))?;
+        let signatures = run(py, false, || {
+            core::sign_batch(&self.0, &slices, context, priority(background))
+        })?;
         Ok(signatures
             .iter()
             .map(|signature| PyBytes::new(py, signature))
@@ -369,7 +372,12 @@ type PyBatchItem<'py> = (
 );
 
 #[pyfunction]
-fn verify_batch<'py>(py: Python<'py>, items: Vec<PyBatchItem<'py>>) -> Result<Vec<Components>> {
+#[pyo3(signature = (items, *, background=false), text_signature = "(items, *, background=False)")]
+fn verify_batch<'py>(
+    py: Python<'py>,
+    items: Vec<PyBatchItem<'py>>,
+    background: bool,
+) -> Result<Vec<Components>> {
     let borrowed: Vec<BatchItem<'_>> = items
         .iter()
         .map(|(key, message, signature, context)| BatchItem {
@@ -379,8 +387,16 @@ fn verify_batch<'py>(py: Python<'py>, items: Vec<PyBatchItem<'py>>) -> Result<Ve
             context: context.as_bytes(),
         })
         .collect();
-    let verdicts = run(py, false, || core::verify_batch(&borrowed))?;
+    let verdicts = run(py, false, || core::verify_batch(&borrowed, priority(background)))?;
     Ok(verdicts.into_iter().map(Components).collect())
+}
+
+const fn priority(background: bool) -> Priority {
+    if background {
+        Priority::Background
+    } else {
+        Priority::Normal
+    }
 }
 
 #[pyfunction]

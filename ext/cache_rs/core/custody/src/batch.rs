@@ -1,4 +1,4 @@
-//! Many signatures at once, spread over the cores.
+//! Many signatures at once, spread over the cores; in the background if others have the first call on them.
 
 use std::num::NonZeroUsize;
 use std::thread;
@@ -12,6 +12,19 @@ const CHUNK: usize = 64;
 const SMALLEST_CHUNK: usize = 4;
 /// Items that make a thread worth its start.
 const ITEMS_PER_THREAD: usize = 8;
+/// Of a background thread: beside one at 0 it gets 3% of a core (sched(7); weights 36 and 1024).
+const BACKGROUND_NICE: i32 = 15;
+
+/// What a batch may take from others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Priority {
+    /// As the calling thread.
+    Normal,
+    /// Threads of its own at a low scheduling priority: all of what is idle, little of what is not.
+    ///
+    /// For capacity that is lent: who it belongs to takes it back in the midst of a batch.
+    Background,
+}
 
 /// One signature to verify: key, message, signature, context.
 #[derive(Debug, Clone, Copy)]
@@ -30,12 +43,17 @@ pub struct BatchItem<'a> {
 ///
 /// # Errors
 /// As `PrivateKey::sign`: the first error in the order of the messages.
-pub fn sign_batch(key: &PrivateKey, messages: &[&[u8]], context: &[u8]) -> Result<Vec<Vec<u8>>> {
+pub fn sign_batch(
+    key: &PrivateKey,
+    messages: &[&[u8]],
+    context: &[u8],
+    priority: Priority,
+) -> Result<Vec<Vec<u8>>> {
     let options = SignOptions {
         context,
         ..SignOptions::default()
     };
-    spread(messages, |part| {
+    spread(messages, priority, |part| {
         part.iter()
             .map(|message| key.sign(message, options))
             .collect::<Vec<_>>()
@@ -48,8 +66,8 @@ pub fn sign_batch(key: &PrivateKey, messages: &[&[u8]], context: &[u8]) -> Resul
 ///
 /// # Errors
 /// `Input`, as `PublicKey::verify`: the first in the order of the items.
-pub fn verify_batch(items: &[BatchItem<'_>]) -> Result<Vec<Verdict>> {
-    spread(items, verify_part).into_iter().collect()
+pub fn verify_batch(items: &[BatchItem<'_>], priority: Priority) -> Result<Vec<Verdict>> {
+    spread(items, priority, verify_part).into_iter().collect()
 }
 
 fn verify_part(items: &[BatchItem<'_>]) -> Vec<Result<Verdict>> {
@@ -92,18 +110,30 @@ fn verify_part(items: &[BatchItem<'_>]) -> Vec<Result<Verdict>> {
 }
 
 /// Runs `work` on parts of `items`, one per core, and joins the results in order.
-fn spread<T: Sync, R: Send>(items: &[T], work: impl Fn(&[T]) -> Vec<R> + Sync) -> Vec<R> {
+fn spread<T: Sync, R: Send>(items: &[T], priority: Priority, work: impl Fn(&[T]) -> Vec<R> + Sync) -> Vec<R> {
     let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let threads = cores.min(items.len() / ITEMS_PER_THREAD).max(1);
-    if threads == 1 {
+    // A thread that has lowered its priority may not raise it again: the calling one only waits.
+    let background = priority == Priority::Background && items.len() >= ITEMS_PER_THREAD;
+    if threads == 1 && !background {
         return work(items);
     }
     let part = items.len().div_ceil(threads);
     thread::scope(|scope| {
         let mut parts = items.chunks(part);
-        let own = parts.next().unwrap_or_default();
-        let spawned: Vec<_> = parts.map(|part| scope.spawn(|| work(part))).collect();
-        let mut results = work(own);
+        let own = if background { None } else { parts.next() };
+        let work = &work;
+        let spawned: Vec<_> = parts
+            .map(|part| {
+                scope.spawn(move || {
+                    if background {
+                        step_back();
+                    }
+                    work(part)
+                })
+            })
+            .collect();
+        let mut results = own.map_or_else(Vec::new, work);
         for thread in spawned {
             results.extend(
                 thread
@@ -113,4 +143,11 @@ fn spread<T: Sync, R: Send>(items: &[T], work: impl Fn(&[T]) -> Vec<R> + Sync) -
         }
         results
     })
+}
+
+/// Lowers the scheduling priority of the calling thread for good.
+fn step_back() {
+    // On Linux PRIO_PROCESS with 0 is the calling thread alone. Lowering needs no privilege; without it (a
+    // sandbox may forbid the call) the work is done all the same.
+    let _ = rustix::process::setpriority_process(None, BACKGROUND_NICE);
 }

@@ -44,7 +44,7 @@ mod stack;
 mod xwing;
 
 pub use algorithm::{Algorithm, InputKind};
-pub use batch::{BatchItem, sign_batch, verify_batch};
+pub use batch::{BatchItem, Priority, sign_batch, verify_batch};
 pub use custody::Custody;
 pub use error::CustodyError;
 pub use import::Mechanism;

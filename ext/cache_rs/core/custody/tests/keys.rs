@@ -1,7 +1,7 @@
 //! Every algorithm from generation over sealing to use, through the public interface.
 
 use ronkms_custody::{
-    Algorithm, BatchItem, Custody, CustodyError, InputKind, PrivateKey, PublicKey, SignOptions,
+    Algorithm, BatchItem, Custody, CustodyError, InputKind, Priority, PrivateKey, PublicKey, SignOptions,
     VerifyOptions, sign_batch, verify_batch,
 };
 
@@ -381,7 +381,7 @@ fn batches_give_the_verdicts_of_single_verification() {
         })
         .collect();
     for count in [0, 1, 3, 64, 65, 300] {
-        let verdicts = verify_batch(&items[..count]).unwrap();
+        let verdicts = verify_batch(&items[..count], Priority::Normal).unwrap();
         assert_eq!(verdicts.len(), count);
         for (index, (item, verdict)) in items.iter().zip(&verdicts).enumerate() {
             let single = item
@@ -395,7 +395,10 @@ fn batches_give_the_verdicts_of_single_verification() {
         context: b"c",
         ..items[0]
     }];
-    assert!(matches!(verify_batch(&refused), Err(CustodyError::Input(_))));
+    assert!(matches!(
+        verify_batch(&refused, Priority::Normal),
+        Err(CustodyError::Input(_))
+    ));
 }
 
 #[test]
@@ -405,7 +408,7 @@ fn sign_batch_keeps_the_order() {
         let (key, public) = new_key(&custody, algorithm);
         let messages: Vec<[u8; 2]> = (0..100_u16).map(u16::to_be_bytes).collect();
         let slices: Vec<&[u8]> = messages.iter().map(|message| &message[..]).collect();
-        let signatures = sign_batch(&key, &slices, b"").unwrap();
+        let signatures = sign_batch(&key, &slices, b"", Priority::Normal).unwrap();
         assert_eq!(signatures.len(), messages.len());
         let public = public.unwrap();
         for (message, signature) in messages.iter().zip(&signatures) {
@@ -419,7 +422,7 @@ fn sign_batch_keeps_the_order() {
     }
     let (key, _) = new_key(&custody, Algorithm::AesKwp);
     assert!(matches!(
-        sign_batch(&key, &[b"m"], b""),
+        sign_batch(&key, &[b"m"], b"", Priority::Normal),
         Err(CustodyError::Input(_))
     ));
 }

@@ -144,8 +144,11 @@ class PrivateKey:
         ``deterministic``. Composites: draft-ietf-lamps-pq-composite-sigs. Raises InputError.
         """
 
-    def sign_batch(self, messages: list[bytes], *, context: bytes = b"") -> list[bytes]:
-        """``sign`` of many messages, GIL released, spread over cores."""
+    def sign_batch(
+        self, messages: list[bytes], *, context: bytes = b"", background: bool = False
+    ) -> list[bytes]:
+        """``sign`` of many messages, GIL released, spread over cores; ``background``: by threads of a low
+        scheduling priority, which leave the cores to others that want them."""
 
     def wrap(self, header: bytes, aad: bytes, plaintext: bytes) -> bytes:
         """AES-256-GCM: salt (32) || nonce (12) || ciphertext || tag (16) under a message key
@@ -185,10 +188,11 @@ class PublicKey:
         Raises InputError for an ``input_kind`` or context that the algorithm does not take."""
 
 def verify_batch(
-    items: list[tuple[PublicKey, bytes, bytes, bytes]],
+    items: list[tuple[PublicKey, bytes, bytes, bytes]], *, background: bool = False
 ) -> list[tuple[bool, ...]]:
     """(key, message, signature, context) each; verdicts as ``PublicKey.verify``, in order; GIL
-    released, spread over cores; a failed Ed25519 batch falls back to single verification."""
+    released, spread over cores (``background`` as ``PrivateKey.sign_batch``); a failed Ed25519 batch falls
+    back to single verification."""
 
 def harden_process() -> None:
     """prctl(PR_SET_DUMPABLE, 0), RLIMIT_CORE 0; raises RLIMIT_MEMLOCK to its hard limit."""
