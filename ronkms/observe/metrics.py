@@ -59,6 +59,9 @@ _COUNTERS: Final = {
     "service_crashed_total": ("", "ServiceCrashed events: worker or admin processes that died unexpectedly."),
 }
 
+WAITING: Final = "waiting"
+"""The ``op`` of ``kms_inflight`` for requests that are in hand and unread, so that theirs is not known."""
+
 _NOT_OPERATIONS: Final = (VERIFY_MISS_NAME, EXTERNAL_POLICY_NAME)
 
 
@@ -86,6 +89,7 @@ class KmsCollector(Collector):
         ready: Callable[[], bool],
         workers: Callable[[], int],
         waiting: Callable[[], int],
+        places: int,
         parked: Callable[[], int],
         pids: Callable[[], Iterable[int]],
         skew_seconds: Callable[[], float],
@@ -94,12 +98,14 @@ class KmsCollector(Collector):
         witness_age: Callable[[], float] | None,
         external_policy: ExternalPolicy | None = None,
     ) -> None:
-        """``witness_age`` in seconds; None without a witness."""
+        """``waiting``: requests that wait unread for a thread; ``places``: how many may, in all workers.
+        ``witness_age`` in seconds; None without a witness."""
         self._arena = arena
         self._keys = keys
         self._ready = ready
         self._workers = workers
         self._waiting = waiting
+        self._places = places
         self._parked = parked
         self._pids = pids
         self._skew_seconds = skew_seconds
@@ -115,7 +121,7 @@ class KmsCollector(Collector):
         yield _operations(snapshot)
         yield from _counters(snapshot.counters)
         yield from _cache(snapshot.cache)
-        yield from _inflight(snapshot.inflight)
+        yield from _inflight({**snapshot.inflight, WAITING: (self._waiting(), self._places)})
         yield self._key_counts()
         yield _gauge("kms_ready", "1 when /readyz answers 200.", float(self._ready()))
         yield _gauge(
@@ -141,7 +147,6 @@ class KmsCollector(Collector):
             snapshot.gauges["kms_rotation_failing"],
         )
         yield _gauge("kms_workers", "Workers that serve.", self._workers())
-        yield _gauge("kms_requests_waiting", "Requests that wait unread for a thread.", self._waiting())
         yield _gauge(
             "kms_connections_parked",
             "Connections of tenants over their share that are not read before their Retry-After.",
@@ -263,8 +268,16 @@ def _cache(cache: Mapping[str, int]) -> Iterator[Metric]:
 
 
 def _inflight(inflight: Mapping[str, tuple[int, int]]) -> Iterator[Metric]:
-    now = GaugeMetricFamily("kms_inflight", "Cost units in flight.", labels=("op",))
-    limit = GaugeMetricFamily("kms_inflight_limit", "Cap of the cost units in flight.", labels=("op",))
+    now = GaugeMetricFamily(
+        "kms_inflight",
+        "Cost units in flight; op waiting: requests that wait unread for a thread.",
+        labels=("op",),
+    )
+    limit = GaugeMetricFamily(
+        "kms_inflight_limit",
+        "Cap of the cost units in flight; op waiting: places, beyond which a tenant over its part is parked.",
+        labels=("op",),
+    )
     for op, (current, cap) in inflight.items():
         now.add_metric((op,), current)
         limit.add_metric((op,), cap)

@@ -20,6 +20,7 @@ from ronkms.server.board import ProcessBoard
 from ronkms.server.chores import Chore, Chores
 from ronkms.server.external_policy_health import ExternalPolicyHealth
 from ronkms.server.http_response import SERVER_NAME
+from ronkms.server.waiting_places import waiting_places
 
 if TYPE_CHECKING:
     from waitress.server import BaseWSGIServer, MultiSocketServer
@@ -144,6 +145,7 @@ class AdminProcess:
             ready=lambda: not readiness.missing(),
             workers=lambda: self._board.serving_workers,
             waiting=lambda: self._board.waiting,
+            places=waiting_places(application.settings) * application.settings.worker_count,
             parked=lambda: self._board.parked,
             pids=lambda: [*self._board.pids(), self._board.arbiter],
             skew_seconds=application.clock_skew.seconds,

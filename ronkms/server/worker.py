@@ -39,8 +39,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import structlog
-from gunicorn.http import Request, errors, wsgi
-from gunicorn.http.errors import InvalidResponseHeader, InvalidResponseHeaderName  # type: ignore[attr-defined]
+from gunicorn.http import Request, wsgi
 from gunicorn.http.wsgi import Response
 from gunicorn.sock import BaseSocket
 from gunicorn.workers.gthread import (  # type: ignore[attr-defined]  # the stub lacks the constant
@@ -48,14 +47,15 @@ from gunicorn.workers.gthread import (  # type: ignore[attr-defined]  # the stub
     ThreadWorker,
 )
 
-from ronkms.config.settings import Settings
 from ronkms.domain.measure import COUNTER_INDEX, http_counter
 from ronkms.server.accept_turn import AcceptTurn
 from ronkms.server.closing_answer import closing_answer
 from ronkms.server.connection import Connection
 from ronkms.server.http_response import KmsResponse
 from ronkms.server.lingering import Lingering
+from ronkms.server.malformed_request import status_of
 from ronkms.server.request_threads import RequestThreads
+from ronkms.server.waiting_places import waiting_places
 
 if TYPE_CHECKING:
     from ronkms.server.gunicorn_application import KmsServer
@@ -311,7 +311,7 @@ class KmsWorker(ThreadWorker):
         if isinstance(exc, ssl.SSLError):
             _log.debug("tls_failed", peer=str(addr), error=str(exc))
             return
-        status, code, detail = _status_of(exc)
+        status, code, detail = status_of(exc)
         if status == 500:
             _log.error(
                 "request_failed",
@@ -390,12 +390,6 @@ class KmsWorker(ThreadWorker):
         return self._request_timeout if conn.answering else min(HEADER_SECONDS, self._request_timeout)
 
 
-def waiting_places(settings: Settings) -> int:
-    """Requests that may wait in each worker: the in-flight caps count them too, shared among the workers."""
-    units = settings.max_inflight_sign + settings.max_inflight_verify
-    return max(settings.threads, units // settings.worker_count)
-
-
 def _log_request(req: Request, response: Response, conn: Connection) -> None:
     corr_id = next((value for name, value in response.headers if name.lower() == "x-correlation-id"), None)
     _log.debug(
@@ -406,23 +400,3 @@ def _log_request(req: Request, response: Response, conn: Connection) -> None:
         status=response.status_code,
         ms=round((time.monotonic() - conn.queued_at) * 1000, 3),
     )
-
-
-_MALFORMED_STATUS: Final[tuple[tuple[type[Exception], int, str], ...]] = (
-    (errors.LimitRequestLine, 414, "the request line is too long"),
-    (errors.LimitRequestHeaders, 431, "the headers are too large"),
-    (errors.UnsupportedTransferCoding, 501, "the transfer coding is not supported"),
-    (errors.ExpectationFailed, 417, "the expectation cannot be met"),
-    (errors.InvalidHTTPVersion, 505, "HTTP/1.0 and HTTP/1.1 are supported"),
-)
-
-
-def _status_of(exc: BaseException) -> tuple[int, str, str]:
-    if isinstance(exc, InvalidResponseHeader | InvalidResponseHeaderName):
-        return 500, "internal", "internal error"
-    for kind, status, detail in _MALFORMED_STATUS:
-        if isinstance(exc, kind):
-            return status, "bad_request", detail
-    if isinstance(exc, errors.ParseException):
-        return 400, "bad_request", "the request is not well-formed HTTP/1.1"
-    return 500, "internal", "internal error"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.support.flood import SIGN, Flood, gauges, message, settled, token_with_key
+from tests.e2e.support.flood import SIGN, WAITING, Flood, gauges, message, settled, token_with_key
 from tests.eventually import eventually
 from tests.integration.raw_http import RawConnection
 from tests.server_process import ServerProcess
@@ -50,10 +50,10 @@ def test_a_flood_costs_the_others_nothing_but_their_turn(server: ServerProcess) 
             assert connection.request("POST", SIGN, token, one).status == 200
         flood = stack.enter_context(Flood(server, flooding, batch, FLOOD_CONNECTIONS))
         deadline = time.monotonic() + 60
-        while (seen := gauges(server))["kms_requests_waiting"] < FLOOD_CONNECTIONS / 4:
+        while (seen := gauges(server))[WAITING] < FLOOD_CONNECTIONS / 4:
             assert time.monotonic() < deadline, "the flood never came to wait"
             time.sleep(0.02)
-        waited = seen["kms_requests_waiting"] + seen["kms_connections_parked"]
+        waited = seen[WAITING] + seen["kms_connections_parked"]
         before = sum(flood.statuses.values())
         for _ in range(SMALL_REQUESTS):
             for connection, token in zip(connections, others, strict=True):

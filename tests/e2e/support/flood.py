@@ -12,6 +12,7 @@ from tests.integration.raw_http import RawConnection
 from tests.server_process import ServerProcess
 
 SIGN, KEYS = "/v1/kms/sign", "/v1/kms/keys"
+WAITING = 'kms_inflight{op="waiting"}'
 
 
 def gauges(server: ServerProcess) -> dict[str, float]:
@@ -79,7 +80,7 @@ class Flood:
 def settled(server: ServerProcess) -> None:
     """Nothing is left in flight, waiting or parked."""
     deadline = time.monotonic() + 60
-    names = ("kms_requests_waiting", "kms_connections_parked", 'kms_inflight{op="sign"}')
+    names = (WAITING, "kms_connections_parked", 'kms_inflight{op="sign"}')
     while any((seen := gauges(server))[name] for name in names):
         assert time.monotonic() < deadline, {name: seen[name] for name in names}
         time.sleep(0.05)

@@ -67,6 +67,7 @@ def _collector() -> KmsCollector:
         ready=lambda: True,
         workers=lambda: 2,
         waiting=lambda: 3,
+        places=1536,
         parked=lambda: 1,
         pids=list,
         skew_seconds=lambda: -0.25,
@@ -173,3 +174,8 @@ def test_runbook_alert_selectors(text: str) -> None:
         'kms_reject_total{reason="pq_policy"}',
     ):
         assert f"\n{series} " in text
+
+
+def test_what_waits_for_a_thread_counts_as_in_flight(text: str) -> None:
+    assert 'kms_inflight{op="waiting"} 3' in text.splitlines()
+    assert 'kms_inflight_limit{op="waiting"} 1536' in text.splitlines()
