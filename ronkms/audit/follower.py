@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from ronkms.audit.merkle import leaf_hash
+from ronkms_native import follow_log
+
+from ronkms.audit.merkle import HASH_BYTES
 from ronkms.audit.segments import MAX_LINE, Segment, list_segments, segment_name
 from ronkms.errors import IntegrityError
 
@@ -53,12 +55,19 @@ class LogFollower:
 
     def read(self, end: int) -> list[bytes]:
         """Leaf hashes of the next records; see :meth:`read_records`."""
-        return [record.leaf for record in self.read_records(end)]
+        return self._next(end)[1]
 
     def read_records(self, end: int) -> list[Followed]:
         """The next records before number ``end``, at most those of one read.
 
         Empty when there is nothing more to read. Raises IntegrityError with the place, OSError."""
+        first = self.record
+        lines, leaves = self._next(end)
+        numbered = enumerate(zip(lines.split(b"\n"), leaves, strict=False), first)
+        return [Followed(number, line, leaf) for number, (line, leaf) in numbered]
+
+    def _next(self, end: int) -> tuple[bytes, list[bytes]]:
+        """Lines and their leaf hashes."""
         while self.record < end:
             following = self._path(self._segment + 1).exists()
             data = self._read()
@@ -67,30 +76,25 @@ class LogFollower:
             if not following:
                 if len(list_segments(self._directory)) and not self._path(self._segment).exists():
                     raise IntegrityError(f"{self.segment} is missing")
-                return []
+                return b"", []
             if self._read(raw=True):
                 raise IntegrityError(f"{self.segment} ends within a record, at byte {self._offset}")
             self._segment += 1
             self._offset = 0
-        return []
+        return b"", []
 
-    def _take(self, data: bytes, end: int) -> list[Followed]:
-        taken = []
-        record, leaf = self.record, self.leaf
-        for line in data[:-1].split(b"\n"):
-            if record == end:
-                break
-            if not line.startswith(b'{"seq":%d,"prev":"%s",' % (record, leaf.hex().encode())):
-                raise IntegrityError(
-                    f"{self.segment} at byte {self._offset}: record {record} is due here, and does not"
-                    " continue the chain: it or the one before was changed, removed or reordered"
-                )
-            leaf = leaf_hash(line)
-            taken.append(Followed(record, line, leaf))
-            record += 1
-            self._offset += len(line) + 1
-        self.record, self.leaf = record, leaf
-        return taken
+    def _take(self, data: bytes, end: int) -> tuple[bytes, list[bytes]]:
+        joined, length = follow_log(data, self.record, self.leaf, end - self.record)
+        leaves = [joined[at : at + HASH_BYTES] for at in range(0, len(joined), HASH_BYTES)]
+        if length < len(data) and (due := self.record + len(leaves)) < end:
+            raise IntegrityError(
+                f"{self.segment} at byte {self._offset + length}: record {due} is due here, and does not"
+                " continue the chain: it or the one before was changed, removed or reordered"
+            )
+        self._offset += length
+        self.record += len(leaves)
+        self.leaf = leaves[-1]
+        return data[:length], leaves
 
     def _read(self, *, raw: bool = False) -> bytes:
         """Whole lines from here on; with ``raw`` whatever is there."""

@@ -40,6 +40,12 @@ class _Record(msgspec.Struct, gc=False):
     keys: dict[str, int] = {}
 
 
+_TIME: Final = b'"time":"'
+_SECOND: Final = 19
+"""Of an RFC 3339 time, up to its seconds."""
+_CORR_ID: Final = b',"corr_id":"'
+_DIGEST: Final = b',"digest":"'
+
 _decoder: Final = msgspec.json.Decoder(_Record)
 
 
@@ -55,11 +61,41 @@ class LogUses:
 
     def take(self, lines: bytes) -> None:
         """Whole lines. Raises msgspec.DecodeError, ValueError: not of an audit log."""
+        second = b""
+        counts: dict[bytes, int] = {}
+        firsts: dict[bytes, bytes] = {}
         for line in lines.splitlines():
-            self.take_line(line)
+            # Most records of a second say the same but for the fraction of the second, corr_id and digest.
+            begin = line.find(_TIME) + len(_TIME)
+            corr_id = line.find(_CORR_ID, begin) + len(_CORR_ID)
+            digest = line.find(_DIGEST, corr_id) + len(_DIGEST)
+            if not len(_TIME) <= begin < corr_id < digest:
+                self._take_alike(firsts, counts)
+                self.take_line(line)
+                continue
+            if line[begin : begin + _SECOND] != second:
+                self._take_alike(firsts, counts)
+                second = line[begin : begin + _SECOND]
+            same = (
+                line[line.find(b'"', begin) : corr_id]
+                + line[line.find(b'"', corr_id) : digest]
+                + line[line.find(b'"', digest) :]
+            )
+            if same in counts:
+                counts[same] += 1
+            else:
+                counts[same] = 1
+                firsts[same] = line
+        self._take_alike(firsts, counts)
 
-    def take_line(self, line: bytes) -> None:
-        """As :meth:`take`, one line."""
+    def _take_alike(self, firsts: dict[bytes, bytes], counts: dict[bytes, int]) -> None:
+        for same, line in firsts.items():
+            self.take_line(line, counts[same])
+        firsts.clear()
+        counts.clear()
+
+    def take_line(self, line: bytes, times: int = 1) -> None:
+        """As :meth:`take`, one line that stands for so many."""
         record = _decoder.decode(line)
         at = self._time(record.time)
         if self.since is None:
@@ -73,10 +109,10 @@ class LogUses:
             user = UserOfKey(record.tenant, key_id, version, record.op, refused, record.token)
             uses = self.by_user.get(user)
             if uses is None:
-                self.by_user[user] = Uses(first=at, last=at, token=record.token, count=count)
+                self.by_user[user] = Uses(first=at, last=at, token=record.token, count=count * times)
             else:
                 uses.last = at
-                uses.count += count
+                uses.count += count * times
 
     def _time(self, text: str) -> int:
         # Most records have the second of the one before.

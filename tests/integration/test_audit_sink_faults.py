@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.eventually import eventually
 from tests.integration.sink_server import (
     GO_ON,
     KILL,
@@ -19,7 +20,6 @@ from tests.integration.sink_server import (
     Peer,
     SinkServer,
     assert_at_least_once,
-    eventually,
     message_number,
     number_of,
     running,

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
+from tests.eventually import eventually
 from tests.integration.certificates import Authority
 from tests.integration.sink_server import (
     SECONDS,
     Peer,
     SinkServer,
     assert_at_least_once,
-    eventually,
     message_number,
     number_of,
     running,

@@ -16,6 +16,7 @@ from ronkms.domain.key_use import UseName, Uses
 from ronkms.errors import BackendUnavailable, IntegrityError
 from ronkms.usage import reader as reader_module
 from ronkms.usage.database import KEPT_USERS, UsageDatabase
+from ronkms.usage.log_uses import LogUses
 from ronkms.usage.reader import LoggedUsage
 from ronkms.usage.recorder import UsageRecorder
 
@@ -250,3 +251,38 @@ def test_counts_are_those_of_the_log(steps: list[dict[str, Any] | str]) -> None:
         }
         log.recorder.close()
         assert found == model
+
+
+LINES = st.fixed_dictionaries(
+    {
+        "at": st.integers(0, 2),
+        "corr_id": st.sampled_from(["c", "", 'a","digest":"', '"', "\\", "x" * 64]),
+        "key_id": st.sampled_from(["a", "b", ""]),
+        "key_version": st.integers(1, 2),
+        "op": st.sampled_from(["sign", "verify", "read"]),
+        "outcome": st.sampled_from(["ok", "rejected"]),
+        "token": st.sampled_from(["t1", 't2","corr_id":"', '{"time":"']),
+        "code": st.sampled_from(["", "key_disabled"]),
+    },
+    optional={
+        "digest": st.sampled_from(["0" * 64, "1" * 64, "", '"']),
+        "items": st.integers(1, 3),
+        "keys": st.just({"a/1": 2, "b/7": 1}),
+    },
+)
+
+
+@given(st.lists(LINES, max_size=30))
+def test_many_lines_are_summed_up_as_one_by_one(records: list[dict[str, Any]]) -> None:
+    lines = []
+    for seq, fields in enumerate(records):
+        more = dict(fields)
+        head = {"seq": seq, "prev": "0" * 64, "time": time_text(more.pop("at")), "v": 1}
+        ordered = {name: more.pop(name) for name in ("op", "outcome")} | {"tenant": "acme"}
+        lines.append(json.dumps(head | ordered | more, separators=(",", ":")).encode() + b"\n")
+    together, one_by_one = LogUses(), LogUses()
+    together.take(b"".join(lines))
+    for line in lines:
+        one_by_one.take_line(line)
+    assert list(together.by_user.items()) == list(one_by_one.by_user.items())
+    assert together.since == one_by_one.since

@@ -12,5 +12,6 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<shared::Arena>()?;
     module.add_class::<snapshot::ArenaSnapshot>()?;
     module.add_class::<audit::AuditLog>()?;
+    module.add_function(wrap_pyfunction!(audit::follow_log, module)?)?;
     module.add(c_api::ATTRIBUTE, c_api::capsule(module.py())?)
 }

@@ -385,3 +385,10 @@ class AuditLog:
 
 _C_API: Final[object]
 """Capsule ``ronkms_native._native._C_API``; see ``ronkms_native.h``."""
+
+def follow_log(data: bytes, record: int, leaf: bytes, limit: int) -> tuple[bytes, int]:
+    """Takes whole lines from the beginning of ``data``, at most ``limit``, as long as each is the record that is
+    due by its number and link: ``record`` with the leaf hash ``leaf`` (32 bytes) before it, then the next.
+
+    Returns their leaf hashes, 32 bytes each, and how many bytes of ``data`` they are, newlines included; fewer
+    than are there: the line behind them does not continue the chain. GIL released. Raises InputError."""

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
 use super::shared::Arena;
-use crate::error::Result;
+use crate::error::{Failure, Result};
 
 /// See the stub.
 #[pyclass(frozen, module = "ronkms_native")]
@@ -82,4 +83,24 @@ impl AuditLog {
     fn writable(&self, py: Python<'_>) -> bool {
         py.detach(|| self.inner.writable())
     }
+}
+
+/// See the stub.
+#[pyfunction]
+pub fn follow_log<'py>(
+    py: Python<'py>,
+    data: &[u8],
+    record: u64,
+    leaf: &[u8],
+    limit: u64,
+) -> Result<(Bound<'py, PyBytes>, usize)> {
+    let leaf = leaf
+        .try_into()
+        .map_err(|_| Failure::input("a leaf hash has 32 bytes".to_owned()))?;
+    let start = ronkms_arena::audit::ChainPoint {
+        count: record,
+        leaf,
+    };
+    let taken = py.detach(|| ronkms_arena::audit::follow(data, start, limit));
+    Ok((PyBytes::new(py, &taken.leaves), taken.length))
 }

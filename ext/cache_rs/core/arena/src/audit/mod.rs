@@ -4,6 +4,7 @@
 //! the file; a record is published only after all its bytes were written; what a killed worker left is
 //! adopted or moved aside before the next record. Format: `docs/formats/audit.md`.
 
+mod follow;
 mod line;
 mod recovery;
 mod segment;
@@ -17,7 +18,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-pub use line::{BODY_MAX, Leaf};
+pub use follow::{Followed, follow};
+pub use line::{BODY_MAX, ChainPoint, Leaf};
 pub use state::AuditState;
 
 use crate::arena::Arena;
