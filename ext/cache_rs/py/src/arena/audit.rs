@@ -97,10 +97,7 @@ pub fn follow_log<'py>(
     let leaf = leaf
         .try_into()
         .map_err(|_| Failure::input("a leaf hash has 32 bytes".to_owned()))?;
-    let start = ronkms_arena::audit::ChainPoint {
-        count: record,
-        leaf,
-    };
+    let start = ronkms_arena::audit::ChainPoint { count: record, leaf };
     let taken = py.detach(|| ronkms_arena::audit::follow(data, start, limit));
     Ok((PyBytes::new(py, &taken.leaves), taken.length))
 }
