@@ -17,6 +17,7 @@ import msgspec
 from ronkms.domain.algorithm import ALGORITHMS, Usage
 from ronkms.domain.key_policy import KeyPolicy, PolicyChange
 from ronkms.domain.staged_disable import StagedDisable
+from ronkms.domain.version_table import VersionTable
 from ronkms.errors import BadRequest, Conflict, KeyDisabled, KeyExhausted, NotFound
 
 KEY_ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
@@ -44,7 +45,7 @@ class Origin(StrEnum):
     IMPORTED = "imported"
 
 
-class KeyVersion(msgspec.Struct, frozen=True, kw_only=True):
+class KeyVersion(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One key pair or secret. Times are Unix seconds, UTC."""
 
     number: int
@@ -61,7 +62,7 @@ class KeyVersion(msgspec.Struct, frozen=True, kw_only=True):
     """Operations that processes may do, or did, since ``max_operations`` was set."""
 
 
-class Key(msgspec.Struct, frozen=True, kw_only=True):
+class Key(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A named, tenant-owned entity. ``versions`` maps number to version, oldest first."""
 
     tenant: str
@@ -74,8 +75,8 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
     labels: Mapping[str, str]
     policy: KeyPolicy
-    versions: dict[int, KeyVersion]
-    """Only ever grows; treat as read-only. Numbers run from 1 without a gap."""
+    versions: VersionTable[KeyVersion]
+    """Only ever grows; treat as read-only."""
     destroy_at: int | None = None
     staged: StagedDisable | None = None
     """Only while ``state`` is ENABLED."""

@@ -1,6 +1,6 @@
 """All keys in memory, as the journal's entries add up to them. No I/O.
 
-Invariants: a change replaces the frozen :class:`Key` (its dict of versions is shared and grows in place,
+Invariants: a change replaces the frozen :class:`Key` (its table of versions is shared and grows in place,
 so that a rotation costs the same at any version); readers take no lock and see a key before or after a
 change, never between; the epoch of a key is the number of the last entry that changed it, reservations
 apart.
@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from sys import intern
 from threading import Lock
+from typing import Final
 
 import msgspec
 from msgspec.structs import replace
 
 from ronkms.domain.key import Key, KeyState, KeyVersion, record_identity
+from ronkms.domain.version_table import VersionTable
 from ronkms.errors import IntegrityError, NotFound
 from ronkms.journal import JournalAnchor
 from ronkms.store.journal_entry import (
@@ -35,6 +37,8 @@ from ronkms.store.journal_entry import (
     encode_entry,
     entries_of,
 )
+
+NO_LABELS: Final[Mapping[str, str]] = {}
 
 Retired = Callable[[str, bytes], object]
 """Called with (backend, record identity) of a version that must not be used any more."""
@@ -174,11 +178,13 @@ class Keyring:
             usage=entry.usage,
             backend=intern(entry.backend),
             state=entry.state,
-            created_at=entry.at,
+            # One number for both where they are equal, and one mapping for all that have no labels: there are
+            # many keys, and every process has its own copy of what it uses.
+            created_at=version.created_at if version.created_at == entry.at else entry.at,
             epoch=seq,
-            labels=entry.labels,
+            labels=entry.labels or NO_LABELS,
             policy=entry.policy,
-            versions={1: version},
+            versions=VersionTable((version,)),
             destroy_at=entry.destroy_at,
             staged=entry.staged,
         )

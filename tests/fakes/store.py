@@ -12,6 +12,7 @@ from ronkms.domain.algorithm import algorithm
 from ronkms.domain.key import Key, KeyState, KeyVersion, Origin, record_identity
 from ronkms.domain.key_policy import KeyPolicy, PolicyChange
 from ronkms.domain.lifecycle import changes_key, check_transition
+from ronkms.domain.version_table import VersionTable
 from ronkms.errors import Conflict, KeyDisabled, NotFound
 from ronkms.store.protocol import Condition, Seal
 
@@ -77,7 +78,7 @@ class FakeStore:
             epoch=0,
             labels=labels,
             policy=policy,
-            versions={},
+            versions=VersionTable(),
         )
         return self._add(key, alg, origin, seal)
 

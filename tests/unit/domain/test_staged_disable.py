@@ -11,6 +11,7 @@ from ronkms.domain.algorithm import Usage
 from ronkms.domain.key import Key, KeyState
 from ronkms.domain.key_policy import KeyPolicy
 from ronkms.domain.staged_disable import StagedDisable
+from ronkms.domain.version_table import VersionTable
 from ronkms.errors import Conflict, KeyDisabled
 
 KEY = Key(
@@ -24,7 +25,7 @@ KEY = Key(
     epoch=1,
     labels={},
     policy=KeyPolicy(),
-    versions={},
+    versions=VersionTable(),
 )
 STEPS = st.lists(st.tuples(st.integers(1, 100), st.sampled_from([0, 1, 60, 10**6]), st.integers(0, 100)))
 
