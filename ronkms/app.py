@@ -7,7 +7,8 @@ between processes is reopened by :meth:`Application.after_fork`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
@@ -43,7 +44,7 @@ from ronkms.domain.measure import (
     OUTCOMES,
     POLICY,
 )
-from ronkms.errors import AuditUnavailable, StartError
+from ronkms.errors import AuditUnavailable, KmsError, StartError
 from ronkms.journal import ChangeSignal
 from ronkms.observe.clock import ClockSkew
 from ronkms.policy.entry import DefaultsSet
@@ -59,8 +60,10 @@ from ronkms.service.external_policy import ExternalPolicy
 from ronkms.service.external_policy_meter import ArenaMeter
 from ronkms.service.hot_path import HotPath
 from ronkms.service.kms import KmsService
+from ronkms.service.orphaned_intents import end_orphans
 from ronkms.service.policy_start import adopt_defaults, record_accepted_loss
 from ronkms.service.recovery import Recovery
+from ronkms.service.recovery_verdict import Verdict
 from ronkms.store.file_store import FileStore
 from ronkms.usage.database import USAGE_FILE
 from ronkms.usage.database import needed_segment as segment_needed_for_usage
@@ -149,21 +152,29 @@ class Application:
         self._adopt_policy_defaults(settings)
         self.wsgi: Entry = create_wsgi(self.service, self.arena, served_documents())
 
-    def _recover_intents(self) -> None:
-        self._intents.read_on()
-        recovery = Recovery(
+    def _recovery(self, *, caps: int, policies: int, digest_epochs: int) -> Recovery:
+        """The numbers: of the last change of each kind that is not to be put down to a later operation."""
+        return Recovery(
             store=self.store,
             audit=self.audit,
             admin=AdminRecovery(
                 found={
-                    "cap": self.capability_registry.found,
-                    "policy": self.policy_registry.found,
+                    "cap": caps,
+                    "policy": policies,
                     "audit.rotate": newest_key_set(self.settings.data_path / "audit"),
-                    "audit.rotate-digest-key": self.audit_parts.digest_epochs_found,
+                    "audit.rotate-digest-key": digest_epochs,
                 },
                 is_revoked=lambda revoked: revoked in self.capability_registry.state.revoked,
                 is_destroyed=self.digest_rotation.is_destroyed,
             ),
+        )
+
+    def _recover_intents(self) -> None:
+        self._intents.read_on()
+        recovery = self._recovery(
+            caps=self.capability_registry.found,
+            policies=self.policy_registry.found,
+            digest_epochs=self.audit_parts.digest_epochs_found,
         )
         try:
             verdicts = recovery.recover(self._intents.open, self._intents.done)
@@ -173,10 +184,7 @@ class Application:
         # An older place in the log only makes the next start read more.
         with suppress(OSError):
             self._intents.settle()
-        if verdicts:
-            _log.warning(
-                "audit_intents_recovered", **{name.replace(" ", "_"): n for name, n in verdicts.items()}
-            )
+        _tell_recovered(verdicts)
 
     def _adopt_policy_defaults(self, settings: Settings) -> None:
         defaults = DefaultsSet(
@@ -311,10 +319,26 @@ class Application:
         if not self.settings.verify_only:
             self.service.prepare_hybrids(PREPARED_AT_ONCE)
 
-    def follow_intents(self) -> None:
-        """Moves on the place in the audit log from which the next start looks for intents without outcome."""
+    def follow_intents(self, running: Callable[[], Collection[int]]) -> None:
+        """Ends the intents of processes that are not ``running``, and moves on the place in the audit log
+        from which the next start looks for such. No admin operation may run meanwhile."""
         with suppress(OSError):
             self._intents.follow()
+        try:
+            verdicts = end_orphans(
+                self._intents,
+                store=self.store,
+                running=running,
+                recovery=lambda: self._recovery(
+                    caps=self.capability_registry.settled(),
+                    policies=self.policy_registry.settled(),
+                    digest_epochs=len(self.digest_rotation.epochs()),
+                ),
+            )
+        except (KmsError, OSError) as error:
+            _log.warning("audit_intents_not_recovered", error=str(error), advice="it is tried again")
+            return
+        _tell_recovered(verdicts)
 
     def publish(self, event: str, fields: Mapping[str, str | int]) -> None:
         """An event of the server itself."""
@@ -328,6 +352,11 @@ class Application:
 def create_app(settings: Settings) -> Application:
     """Composes the service. Raises :class:`ronkms.errors.StartError`."""
     return Application(settings)
+
+
+def _tell_recovered(verdicts: Counter[Verdict]) -> None:
+    if verdicts:
+        _log.warning("audit_intents_recovered", **{name.replace(" ", "_"): n for name, n in verdicts.items()})
 
 
 def _make_arena(settings: Settings) -> Arena:

@@ -43,11 +43,13 @@ class Phase(msgspec.Struct, frozen=True):
     key_version: int = 0
     alg: str = ""
     detail: str = ""
+    pid: int = 0
+    """The process that wrote the intent; 0 in logs of older versions."""
 
     @property
-    def identity(self) -> tuple[str, ...]:
+    def identity(self) -> tuple[str | int, ...]:
         """Equal in an intent and its outcome. Requests that share it are answered in any order."""
-        return (self.op, self.tenant, self.token, self.corr_id, self.key_id)
+        return (self.op, self.tenant, self.token, self.corr_id, self.key_id, self.pid)
 
 
 _decoder: Final = msgspec.json.Decoder(Phase)
@@ -59,15 +61,17 @@ class IntentLedger:
     def __init__(self, directory: Path) -> None:
         """``directory`` is that of the log. Raises OSError."""
         self._directory = directory
-        self._open: dict[tuple[str, ...], list[tuple[Position, Phase]]] = {}
+        self._open: dict[tuple[str | int, ...], list[tuple[Position, Phase]]] = {}
         self._done: list[tuple[Position, Phase]] = []
         self._end = self._saved()
+        self._margin = self._end
         self._on_disk: Position | None = None
 
     @property
     def open(self) -> list[Phase]:
         """Intents without an outcome, in the order of the log."""
-        return [intent for _, intent in sorted(entry for same in self._open.values() for entry in same)]
+        found = [intent for same in self._open.values() for _, intent in same]
+        return sorted(found, key=lambda intent: intent.seq)
 
     @property
     def done(self) -> list[Phase]:
@@ -78,7 +82,7 @@ class IntentLedger:
         """Reads what was appended since. Raises OSError."""
         for position, phase in self._new_phases():
             if phase.phase == "intent":
-                self._open.setdefault(phase.identity, []).append((position, phase))
+                self._open.setdefault(phase.identity, []).append((self._margin, phase))
                 continue
             if phase.outcome == "ok":
                 self._done.append((position, phase))
@@ -92,11 +96,13 @@ class IntentLedger:
     def follow(self) -> None:
         """:meth:`read_on`, and saves the position. For one process, now and then. Raises OSError.
 
-        What was read this time is kept for the next: an operation looks at the store a little before its
-        intent is written, and recovery must know what others did meanwhile."""
+        What was read this time is kept for the next, and what was read just before an open intent as long as
+        that: an operation looks at the store a little before its intent is written, and recovery must know
+        what others did meanwhile."""
         before = self._end
         self.read_on()
-        self._save(min([before, *(position for same in self._open.values() for position, _ in same)]))
+        self._save(min([before, *(kept for same in self._open.values() for kept, _ in same)]))
+        self._margin = before
 
     def settle(self) -> None:
         """All open intents have been given outcomes: saves the end as position. Raises OSError."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections import deque
 from collections.abc import Callable, Mapping
+from threading import Lock
 from types import MappingProxyType
 from typing import Final, Protocol
 
@@ -23,7 +26,7 @@ _NONE: Final[Mapping[str, int]] = MappingProxyType({})
 _UNAVAILABLE: Final = "the audit log cannot be written, so nothing is done; see the server's log"
 _OUTCOME_UNKNOWN: Final = (
     "the audit log took the intent and then could not be written: the change may be in force, so look before"
-    " asking again; the next start of the server records its outcome"
+    " asking again; its outcome is recorded when the log can be written again, or at the next start"
 )
 _HELD: Final = "a required audit sink does not take the records, so nothing is done; see ronctl audit sinks"
 _OUTCOME: Final = "outcome"
@@ -54,6 +57,8 @@ class AuditLogTrail:
         self._digests = digests
         self._sync_all = sync_all
         self._count = count
+        self._owed: deque[Body] = deque()
+        self._paying = Lock()
 
     @property
     def native(self) -> AuditLog:
@@ -84,6 +89,7 @@ class AuditLogTrail:
         digest: KeyedDigest = NO_DIGEST,
         detail: str = "",
         phase: str = "",
+        pid: int = 0,
         items: int = 0,
         keys: Mapping[str, int] = _NONE,
     ) -> int:
@@ -103,17 +109,29 @@ class AuditLogTrail:
             dk=digest.epoch,
             detail=bounded(detail, MAX_DETAIL),
             phase=bounded(phase),
+            pid=(pid or os.getpid()) if phase else 0,
             items=items,
             keys=dict(keys),
         )
         # What was begun is recorded, though a required sink may have failed in between.
         begun = phase == _OUTCOME
         try:
+            self._append_owed()
             return self._append(body, durable=self._sync_all or op in DURABLE, anyway=begun)
         except AuditUnavailable as error:
             if not begun:
                 raise
+            self._owed.append(body)
             raise AuditUnavailable(_OUTCOME_UNKNOWN) from error
+
+    def _append_owed(self) -> None:
+        """The outcomes that could not be written when they were known, before anything new."""
+        if not self._owed:
+            return
+        with self._paying:
+            while self._owed:
+                self._append(self._owed[0], durable=True, anyway=True)
+                self._owed.popleft()
 
     def announce_digest_key(
         self, *, epoch: int, check: str, escrow: Escrow | None, token_id: str, corr_id: str
@@ -194,4 +212,6 @@ class AuditLogTrail:
     def after_fork(self) -> None:
         """See ``audit.protocol.AuditTrail``."""
         self._log.after_fork()
+        self._owed.clear()
+        self._paying = Lock()
         self._digests.after_fork()

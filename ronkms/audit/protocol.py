@@ -30,14 +30,17 @@ class AuditTrail(Protocol):
         digest: KeyedDigest = NO_DIGEST,
         detail: str = "",
         phase: str = "",
+        pid: int = 0,
         items: int = 0,
         keys: Mapping[str, int] = ...,
     ) -> int:
         """Appends and, for ``domain.operation.DURABLE`` or ``KMS_AUDIT_SYNC=all``, waits for the disk.
 
         ``code`` is the error code of a refusal; ``phase`` is ``intent`` or ``outcome`` for lifecycle
-        operations; ``items`` counts a batch, ``keys`` what each ``key id/version`` answered of it if that is
-        not one for all. Returns the sequence number. Raises AuditUnavailable."""
+        operations, and ``pid`` the process whose intent an outcome ends, 0 for this one. An outcome that
+        cannot be written follows when the log can be. ``items`` counts a batch, ``keys`` what each
+        ``key id/version`` answered of it if that is not one for all. Returns the sequence number. Raises
+        AuditUnavailable."""
 
     def check_sinks(self) -> None:
         """Before any work: raises AuditUnavailable while a required sink does not take the records."""

@@ -36,6 +36,7 @@ class Body(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     dk: int = 0
     detail: str = ""
     phase: str = ""
+    pid: int = 0
     items: int = 0
     keys: dict[str, int] = {}
     counts: dict[str, int] = {}

@@ -121,6 +121,11 @@ class AdminOperations:
         with self._one_at_a_time:
             return self._run(uid, request)
 
+    def undisturbed(self, work: Callable[[], object]) -> None:
+        """Runs ``work`` while no operation runs. What it raises is raised."""
+        with self._one_at_a_time:
+            work()
+
     def end_expired(self) -> None:
         """The chore (``PolicyOperations.end_expired``)."""
         with self._one_at_a_time:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import socket
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
@@ -36,7 +37,7 @@ DESTROY_SECONDS: Final = 5.0
 DISABLE_SECONDS: Final = 1.0
 ROTATE_SECONDS: Final = 5.0
 SUMMARY_SECONDS: Final = 10.0
-INTENTS_SECONDS: Final = 10.0
+INTENTS_SECONDS: Final = 5.0
 DIGEST_KEY_SECONDS: Final = 2.0
 RETENTION_SECONDS: Final = 2.0
 CLOCK_SECONDS: Final = 5.0
@@ -147,7 +148,7 @@ class AdminProcess:
             waiting=lambda: self._board.waiting,
             places=waiting_places(application.settings) * application.settings.worker_count,
             parked=lambda: self._board.parked,
-            pids=lambda: [*self._board.pids(), self._board.arbiter],
+            pids=self._running,
             skew_seconds=application.clock_skew.seconds,
             sinks=application.sink_board.read,
             audit_records=lambda: application.audit.head[0],
@@ -170,7 +171,10 @@ class AdminProcess:
     def _chores(self, operations: AdminOperations) -> list[Chore]:
         application = self._application
         ttl_seconds = application.settings.verify_cache_ttl_ms / 1000
+        follow_intents = partial(application.follow_intents, self._running)
         return [
+            # First, before others make changes that an intent of the predecessor may have been about.
+            Chore("audit intents", INTENTS_SECONDS, partial(operations.undisturbed, follow_intents)),
             Chore("cache sweep", ttl_seconds / 4, application.arena.cache_sweep),
             Chore("destruction", DESTROY_SECONDS, application.destroy_due),
             Chore("staged disabling", DISABLE_SECONDS, application.disable_due),
@@ -179,9 +183,11 @@ class AdminProcess:
             Chore("rollout", ROLLOUT_SECONDS, application.prepare_hybrids),
             Chore("policy exceptions", EXCEPTION_SECONDS, operations.end_expired),
             Chore("audit digest keys", DIGEST_KEY_SECONDS, application.audit_parts.keep_digest_keys),
-            Chore("audit intents", INTENTS_SECONDS, application.follow_intents),
             Chore("clock", CLOCK_SECONDS, self._watch_clock),
         ]
+
+    def _running(self) -> list[int]:
+        return [*self._board.pids(), self._board.arbiter]
 
     def _summarize(self) -> None:
         # An unwritable log is told by readiness; the next summary counts what this one could not.

@@ -1,9 +1,9 @@
-"""After a crash: gives every intent of the audit log that has no outcome the one that the store shows."""
+"""Gives intents of the audit log whose process died before the outcome the one that the store shows."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import msgspec
@@ -28,21 +28,31 @@ _CHANGES: Final = {"state": "state", "staged_disable": "state", "policy": "polic
 
 
 class Recovery:
-    """Before the server serves: nobody changes the store or the log meanwhile."""
+    """Before the server serves, when nobody changes the store or the log meanwhile; or while it runs
+    (``service.orphaned_intents``)."""
 
     def __init__(self, *, store: KeyStore, audit: AuditTrail, admin: AdminRecovery) -> None:
         self._store = store
         self._audit = audit
         self._admin = admin
 
-    def recover(self, intents: Sequence[Phase], done: Sequence[Phase]) -> Counter[Verdict]:
+    def recover(
+        self, intents: Sequence[Phase], done: Sequence[Phase], dead: Collection[int] | None = None
+    ) -> Counter[Verdict]:
         """Records an outcome for each of ``intents``; how many of each verdict.
 
-        ``done``: outcomes ``ok`` from the oldest intent on, or earlier. Raises AuditUnavailable: the
-        rest have no outcome still."""
+        ``done``: outcomes ``ok`` from the oldest intent on, or earlier. ``dead``: the processes whose intents
+        are to be ended, by default all; an intent waits while a living process changes the same key. Raises
+        AuditUnavailable: the rest have no outcome still."""
         verdicts: Counter[Verdict] = Counter()
+        living = [] if dead is None else [intent for intent in intents if intent.pid not in dead]
+        orphans = [
+            intent
+            for intent in intents
+            if intent not in living and not any(_same_key(one, intent) for one in living)
+        ]
         # All are judged before the first is recorded: each is evidence about the others.
-        judged = [(intent, *self._judge(intent, intents, done)) for intent in intents]
+        judged = [(intent, *self._judge(intent, intents, done)) for intent in orphans]
         for intent, verdict, version in judged:
             self._record(intent, verdict, version)
             verdicts[verdict] += 1
@@ -80,6 +90,7 @@ class Recovery:
             code="" if committed else INTERRUPTED,
             detail=f"recovered: {verdict}" + (f"; {intent.detail}" if intent.detail else ""),
             phase="outcome",
+            pid=intent.pid,
         )
 
 

@@ -134,6 +134,11 @@ class FileStore:
         with _disk():
             self._journal.catch_up()
 
+    def settle(self) -> None:
+        """See ``store.protocol.KeyStore``."""
+        with _disk(), self._exclusive():
+            self.catch_up()
+
     def get(self, tenant: str, key_id: str) -> Key:
         """Raises NotFound."""
         return self._keyring.get(tenant, key_id)

@@ -32,6 +32,11 @@ class KeyStore(Protocol):
     def catch_up(self) -> None:
         """As :meth:`refresh`, reservations of other processes included. Reads a small file."""
 
+    def settle(self) -> None:
+        """As :meth:`refresh`, after it was decided about a change that a dead process left half written.
+
+        Raises BackendUnavailable."""
+
     def get(self, tenant: str, key_id: str) -> Key:
         """Raises NotFound."""
 

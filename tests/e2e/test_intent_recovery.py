@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections import Counter
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,10 @@ from ronkms.server import admin_messages as messages
 from ronkms.server import admin_policy_messages as policy_messages
 from tests.e2e.support.api_client import ApiClient
 from tests.e2e.support.audit_records import read_records
-from tests.e2e.support.audit_truth import check_outcomes, check_store
+from tests.e2e.support.audit_truth import check_outcomes, check_store, identity
 from tests.e2e.support.key_load import random_delay
 from tests.e2e.support.process_tree import listening_on
+from tests.eventually import eventually
 from tests.server_process import ServerProcess
 
 ROUNDS = 6
@@ -99,21 +101,30 @@ def test_every_intent_has_its_outcome_after_a_kill(tmp_path: Path) -> None:
     server.ronctl("audit", "verify", str(server.data_dir / "audit"))
 
 
-def test_a_worker_that_died_leaves_its_intents_to_the_next_start(tmp_path: Path) -> None:
-    server = ServerProcess(tmp_path / "data", env={"KMS_WORKERS": "1"})
-    server.start()
-    load = LifecycleLoad(server, "w")
-    load.start()
-    time.sleep(0.5)
-    for pid in server.children():
-        os.kill(pid, signal.SIGKILL)
-    load.join()
-    time.sleep(0.2)
-    assert server.stop() == 0
-    with server:
-        records = read_records(server.data_dir)
+@pytest.mark.timeout(180)
+def test_a_worker_that_died_leaves_no_open_intents_behind(tmp_path: Path) -> None:
+    with ServerProcess(tmp_path / "data", env={"KMS_WORKERS": "2"}) as server:
+        for number in count():
+            load = LifecycleLoad(server, f"w{number}")
+            load.start()
+            time.sleep(random_delay(0.3, 0.6))
+            os.kill(workers(server)[0], signal.SIGKILL)
+            load.join()
+            eventually(lambda: not open_intents(server), "an intent has no outcome while the server runs")
+            records = read_records(server.data_dir)
+            if any(record.get("detail", "").startswith("recovered: ") for record in records):
+                break
         check_outcomes(records)
         check_store(server, records)
+
+
+def open_intents(server: ServerProcess) -> Counter[tuple[str, ...]]:
+    """Those without outcome."""
+    found: Counter[tuple[str, ...]] = Counter()
+    for record in read_records(server.data_dir):
+        if "phase" in record:
+            found[identity(record)] += 1 if record["phase"] == "intent" else -1
+    return +found
 
 
 class AdminLoad:
@@ -205,7 +216,7 @@ def test_admin_operations_and_key_policies_have_true_outcomes_after_kills(tmp_pa
             load.start()
             time.sleep(random_delay(0.2, 0.6))
             if turn % 2:
-                # The admin process alone: the arbiter makes another, and its intents wait for the next start.
+                # The admin process alone: the arbiter makes another, which ends its intents.
                 os.kill(admin_process(server), signal.SIGKILL)
                 load.join()
                 number = load.next + 1
@@ -232,6 +243,12 @@ def test_admin_operations_and_key_policies_have_true_outcomes_after_kills(tmp_pa
     print(dict(recovered))
     assert recovered
     assert not [verdict for verdict, _ in recovered if verdict == "recovered: unknown"]
+
+
+def workers(server: ServerProcess) -> list[int]:
+    """The children that listen on the API's port."""
+    port = int(server.api_url.rsplit(":", 1)[1])
+    return [pid for pid in server.children() if listening_on(pid, port)]
 
 
 def admin_process(server: ServerProcess) -> int:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from ronkms_native import Arena, AuditLog, AuditWriteError
@@ -200,3 +201,53 @@ def test_operations_need_the_sinks_and_outcomes_do_not(log: AuditLog, tmp_path: 
     with pytest.raises(AuditUnavailable):
         sign_record(trail)
     assert len(records(tmp_path)) == 2
+
+
+class FailingLog:
+    """As the native log; refuses records while ``full``."""
+
+    def __init__(self) -> None:
+        self.full = False
+        self.bodies: list[dict[str, Any]] = []
+
+    def append(self, body: bytes, *, anyway: bool = False) -> int:
+        if self.full:
+            raise AuditWriteError("no space")
+        self.bodies.append(json.loads(b"{" + body))
+        return len(self.bodies) - 1
+
+    def wait_durable(self, seq: int) -> None:
+        """At once."""
+
+
+def test_an_outcome_that_could_not_be_written_comes_before_the_next_record() -> None:
+    log = FailingLog()
+    trail = AuditLogTrail(cast("AuditLog", log), digests=Digests())
+
+    def record(op: Operation, corr_id: str, phase: str = "", code: str = "") -> int:
+        outcome = Outcome.ERROR if code else Outcome.OK
+        return trail.record(
+            op=op, outcome=outcome, tenant="t", token_id="x", corr_id=corr_id, phase=phase, code=code
+        )
+
+    record(Operation.ROTATE, "a", "intent")
+    record(Operation.STATE, "b", "intent")
+    log.full = True
+    for corr_id, op in (("a", Operation.ROTATE), ("b", Operation.STATE)):
+        with pytest.raises(AuditUnavailable, match="may be in force"):
+            record(op, corr_id, "outcome", code="conflict" if corr_id == "b" else "")
+    with pytest.raises(AuditUnavailable, match="nothing is done"):
+        record(Operation.SIGN, "c")
+    log.full = False
+    record(Operation.SIGN, "d")
+    record(Operation.SIGN, "e")
+    kept = [(one["corr_id"], one.get("phase", ""), one["outcome"]) for one in log.bodies]
+    assert kept == [
+        ("a", "intent", "ok"),
+        ("b", "intent", "ok"),
+        ("a", "outcome", "ok"),
+        ("b", "outcome", "error"),
+        ("d", "", "ok"),
+        ("e", "", "ok"),
+    ]
+    assert {one["pid"] for one in log.bodies if "phase" in one} == {os.getpid()}

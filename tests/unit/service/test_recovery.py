@@ -54,6 +54,21 @@ def recover(api: FakeApi, *intents: Phase, done: tuple[Phase, ...] = ()) -> list
     return found
 
 
+def test_only_the_dead_are_judged_and_wait_for_the_living(api: FakeApi) -> None:
+    admin = AdminRecovery(found=FOUND, is_revoked=REVOKED.__eq__, is_destroyed=DESTROYED.__eq__)
+    recovery = Recovery(store=api.store, audit=api.audit, admin=admin)
+    before = len(api.audit.records)
+    dead = intent("rotate", 1, key_version=2, pid=7)
+    elsewhere = intent("rotate", 2, key_id="other", key_version=2, pid=8)
+    rival = intent("state", 3, detail="state=disabled", pid=8)
+    recovery.recover([dead, elsewhere, rival], [], {7})
+    assert len(api.audit.records) == before
+    recovery.recover([dead, elsewhere], [], {7})
+    (record,) = api.audit.records[before:]
+    assert (record["corr_id"], record["pid"]) == (dead.corr_id, 7)
+    assert record["detail"].startswith("recovered: not committed")
+
+
 def test_a_created_key(api: FakeApi) -> None:
     assert recover(api, intent("create")) == [("committed", 1)]
     assert recover(api, intent("import")) == [("committed", 1)]
