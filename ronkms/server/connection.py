@@ -10,11 +10,17 @@ from collections.abc import Hashable
 from typing import Any, Final
 
 from gunicorn.config import Config
+from gunicorn.http.errors import InvalidRequestLine, LimitRequestHeaders, NoMoreData
 from gunicorn.http.parser import RequestParser
+from gunicorn.sock import ssl_wrap_socket
 from gunicorn.workers.gthread import TConn
 
 from ronkms.server.tls import client_fingerprint
 
+HEAD_LIMIT: Final = 64 * 1024
+"""Longest head, in bytes, that is waited for."""
+_READ: Final = 8192
+_HEAD_END: Final = b"\r\n\r\n"
 _LAST_DATA_RECEIVED: Final = struct.Struct("=I")
 _LAST_DATA_RECEIVED_AT: Final = 52
 _TCP_INFO_BYTES: Final = 56
@@ -22,7 +28,8 @@ _TCP_INFO_BYTES: Final = 56
 
 
 class Connection(TConn):
-    """Times are ``time.monotonic()`` seconds. A thread writes ``started_at`` and ``answering`` alone."""
+    """Times are ``time.monotonic()`` seconds. The thread that has a request alone writes ``started_at``,
+    ``answering`` and ``incomplete``."""
 
     def __init__(
         self, cfg: Config, sock: socket.socket, client: Any, server: Any, keepalive_seconds: float
@@ -46,6 +53,11 @@ class Connection(TConn):
         self.parked_until = 0.0
         self.park = False
         """The last answer was a 429: not read before its Retry-After."""
+        self.incomplete = False
+        """Some of the head is missing (``gather``)."""
+        self.head_due = 0.0
+        """When the head that has begun must be here; 0 while none has."""
+        self._head = bytearray()
         self._peer = str(client[0]) if isinstance(client, tuple) else ""
         self._fingerprint: str | None = None
         self._fingerprint_known = False
@@ -76,7 +88,58 @@ class Connection(TConn):
 
     def has_read_ahead(self) -> bool:
         """True if bytes of the next request were read with the last one: the socket does not show them."""
+        if isinstance(self.sock, ssl.SSLSocket) and self.sock.pending():
+            return True
         return isinstance(self.parser, RequestParser) and bool(self.parser.unreader.buf.getvalue())
+
+    def gather(self) -> bool:
+        """Takes what is here of the TLS handshake and of the next request's head, and waits for nothing.
+
+        The socket must not block. True: the whole head is here, and its parser reads no further. Raises
+        NoMoreData at the end of the connection, LimitRequestHeaders, InvalidRequestLine for lines that end
+        with a bare LF, OSError with ssl.SSLError."""
+        try:
+            parser = self.parser if isinstance(self.parser, RequestParser) else self._begin()
+            head = self._head
+            if not head:
+                head += parser.unreader.take_buffered()
+            seen = 0
+            while (end := head.find(_HEAD_END, max(0, seen - len(_HEAD_END)))) < 0:
+                if len(head) > HEAD_LIMIT:
+                    raise LimitRequestHeaders("the head is too long")
+                if b"\n\n" in head:
+                    raise InvalidRequestLine("bare LF")
+                seen = len(head)
+                data = self.sock.recv(_READ)
+                if not data:
+                    raise NoMoreData
+                head += data
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return False
+        if end > HEAD_LIMIT:
+            raise LimitRequestHeaders("the head is too long")
+        parser.unreader.unread(bytes(head))
+        head.clear()
+        self.head_due = 0.0
+        return True
+
+    def finish_body(self, seconds: float) -> bool:
+        """Skips what is unread of the body. False: it is not all here within ``seconds``, or long."""
+        parser = self.parser
+        if not isinstance(parser, RequestParser):
+            return False
+        deadline = time.monotonic() + seconds
+        return bool(parser.finish_body(deadline=deadline))  # type: ignore[func-returns-value]  # of the stub
+
+    def _begin(self) -> RequestParser:
+        """In place of gunicorn's ``init``, whose handshake waits for the peer."""
+        if self.cfg.is_ssl:
+            if not isinstance(self.sock, ssl.SSLSocket):
+                self.sock = ssl_wrap_socket(self.sock, self.cfg)
+            self.sock.do_handshake()
+        self.parser = RequestParser(self.cfg, self.sock, self.client)
+        self.initialized = True
+        return self.parser
 
     def has_data(self) -> bool:
         """True if the first byte of the request, or the end of the connection, is here. Non-blocking."""

@@ -12,7 +12,9 @@ What differs from gunicorn's:
   otherwise.
 - A connection that was answered 429, or whose tenant holds more than its share of the waiting places while
   none is free, is parked: not read until its Retry-After (docs/CONCURRENCY.md).
-- A request that takes too long to arrive or to be answered is cut, so that slow senders cannot hold threads.
+- A thread takes what is here of a TLS handshake and of a request's head, and lets go while some is missing
+  (``arriving``): without a capability nobody can hold a thread by sending slowly.
+- A request that takes too long to arrive or to be answered is cut.
 - A closed connection lingers in the poller, not in the main thread.
 - SIGTERM closes the listeners at once, after taking what the kernel had queued; requests in flight finish and
   their answers say ``Connection: close``. SIGINT is the arbiter's to handle.
@@ -40,6 +42,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import structlog
 from gunicorn.http import Request, wsgi
+from gunicorn.http.errors import ParseException
 from gunicorn.http.wsgi import Response
 from gunicorn.sock import BaseSocket
 from gunicorn.workers.gthread import (  # type: ignore[attr-defined]  # the stub lacks the constant
@@ -49,6 +52,7 @@ from gunicorn.workers.gthread import (  # type: ignore[attr-defined]  # the stub
 
 from ronkms.domain.measure import COUNTER_INDEX, http_counter
 from ronkms.server.accept_turn import AcceptTurn
+from ronkms.server.arriving import Arriving
 from ronkms.server.closing_answer import closing_answer
 from ronkms.server.connection import Connection
 from ronkms.server.http_response import KmsResponse
@@ -66,6 +70,8 @@ RETRY_SECONDS: Final = 1.0
 """The Retry-After of a 429: how long a connection stays parked."""
 HEADER_SECONDS: Final = 10.0
 """From the first byte of a request to the end of its headers."""
+DRAIN_SECONDS: Final = 0.005
+"""How long a thread waits for a body that the application did not read; then the connection ends."""
 CUT_INTERVAL: Final = 0.25
 ACCEPT_PAUSE: Final = 0.05
 """After the process ran out of descriptors or memory for one more connection."""
@@ -102,6 +108,12 @@ class KmsWorker(ThreadWorker):
         self._fresh = 0
         self._in_hand: set[Connection] = set()
         self._parked: deque[Connection] = deque()
+        self._arriving = Arriving(
+            min(HEADER_SECONDS, self._request_timeout),
+            more=self.enqueue_req,
+            late=self._linger,
+            gone=self._forget,
+        )
         self._lingering = Lingering(self._forget)
         self._next_cut = 0.0
         self._log_requests = False
@@ -248,9 +260,25 @@ class KmsWorker(ThreadWorker):
     def handle(self, conn: Connection) -> bool:  # type: ignore[override]
         """One request. False: the connection ends."""
         conn.started_at = time.monotonic()
+        conn.incomplete = False
         if conn.started_at - conn.queued_at > self._queue_deadline:
             return self._shed(conn)
-        return bool(super().handle(conn))
+        return self._head_is_here(conn) and bool(super().handle(conn))
+
+    def _head_is_here(self, conn: Connection) -> bool:
+        """False: some of it is missing (``incomplete``), or the connection ends."""
+        try:
+            conn.incomplete = not conn.gather()
+        except (ParseException, ssl.SSLError) as error:
+            self.handle_error(None, conn.sock, conn.client, error)
+            return False
+        except OSError as error:
+            _log.debug("connection_ended", peer=str(conn.client), error=str(error))
+            return False
+        return not conn.incomplete
+
+    def _keepalive_after(self, conn: Connection, keepalive: bool) -> bool:
+        return keepalive and conn.finish_body(DRAIN_SECONDS)
 
     def _shed(self, conn: Connection) -> bool:
         queue = self._threads.queue
@@ -339,8 +367,10 @@ class KmsWorker(ThreadWorker):
             conn.fresh = False
             self._fresh -= 1
         conn.started_at = None
-        if not keep:
-            self._lingering.add(conn, self.poller)
+        if conn.incomplete:
+            self._arriving.add(conn, self.poller)
+        elif not keep:
+            self._linger(conn)
         elif conn.park and self.alive:
             self._park(conn)
         else:
@@ -349,10 +379,10 @@ class KmsWorker(ThreadWorker):
     def _keep(self, conn: Connection) -> None:
         """Waits for the next request, or goes on with one that is read already."""
         try:
+            conn.sock.setblocking(False)
             if conn.has_read_ahead():
                 self.enqueue_req(conn)
                 return
-            conn.sock.setblocking(False)
             conn.set_timeout()
             if not self.alive:
                 conn.timeout = min(conn.timeout or 0.0, time.monotonic() + STOP_KEEPALIVE_LINGER)
@@ -362,6 +392,9 @@ class KmsWorker(ThreadWorker):
             )
         except (OSError, ValueError):
             self._forget(conn)
+
+    def _linger(self, conn: Connection) -> None:
+        self._lingering.add(conn, self.poller)
 
     def _forget(self, conn: Connection) -> None:
         with contextlib.suppress(OSError, KeyError, ValueError):
@@ -374,6 +407,7 @@ class KmsWorker(ThreadWorker):
         super().murder_pending()
         now = time.monotonic()
         self._lingering.end_late(now)
+        self._arriving.end_late(now, self.poller)
         if now >= self._next_cut:
             self._next_cut = now + CUT_INTERVAL
             self._cut_slow(now)

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.e2e.support.process_tree import ESTABLISHED, LISTEN, sockets_at
+from tests.eventually import eventually
 from tests.integration.raw_http import RawConnection
 from tests.server_process import ServerProcess
 
@@ -90,6 +91,45 @@ def test_silent_connections_take_no_thread(patient: ServerProcess) -> None:
         assert all(one.is_open() for one in silent)
 
 
+def _answered_beside(server: ServerProcess, begun: list[RawConnection]) -> bool:
+    """A request is answered while all that ``begun`` have sent is still waited for."""
+    with RawConnection(server.api_url, timeout=60) as connection:
+        assert connection.request("GET", PATH, server.token).status == 200
+    return all(one.is_open() for one in begun)
+
+
+def test_a_head_that_comes_slowly_takes_no_thread(patient: ServerProcess) -> None:
+    def attempt() -> bool:
+        with ExitStack() as stack:
+            begun = [stack.enter_context(RawConnection(patient.api_url)) for _ in range(8)]
+            for one in begun:
+                one.send(b"GET /v1/kms/keys HTTP/1.1\r\nHost: kms\r\nX-Test: a")
+            # The beginning of the second request comes in one piece with the first.
+            whole = stack.enter_context(RawConnection(patient.api_url))
+            assert whole.send(b"GET / HTTP/1.1\r\nHost: kms\r\n\r\nGET / H").reply().status == 404
+            if not _answered_beside(patient, [*begun, whole]):
+                return False
+            replies = [one.send(b"b\r\n\r\n").reply().status for one in begun]
+            replies.append(whole.send(b"TTP/1.1\r\nHost: kms\r\n\r\n").reply().status)
+            return replies == [401] * len(begun) + [404]
+
+    # Each head has 10 s. With a thread for each the request would wait until some are cut.
+    eventually(attempt, "slow heads held the threads")
+
+
+def test_a_refused_request_whose_body_does_not_come_takes_no_thread(patient: ServerProcess) -> None:
+    began = time.monotonic()
+    with ExitStack() as stack:
+        for _ in range(60):
+            bodiless = stack.enter_context(RawConnection(patient.api_url, timeout=60))
+            bodiless.send_head("POST", PATH, "nonsense", len(KEY))
+            assert bodiless.reply().status == 401
+        connection = stack.enter_context(RawConnection(patient.api_url, timeout=60))
+        assert connection.request("GET", PATH, patient.token).status == 200
+    # By the two threads, one after another, it would be 5 s for each two of them.
+    assert time.monotonic() - began < 60
+
+
 def test_a_client_that_does_not_close_holds_nobody_up(patient: ServerProcess) -> None:
     began = time.monotonic()
     with ExitStack() as stack:
@@ -139,6 +179,8 @@ def test_a_request_past_its_deadline_is_shed_without_work(server: ServerProcess)
 
 
 def test_health_and_metrics_answer_while_all_threads_are_held(patient: ServerProcess) -> None:
+    malformed = 'rejected_total{reason="malformed"}'
+    before = _metrics(patient)[malformed]
     with ExitStack() as stack:
         holders = [stack.enter_context(RawConnection(patient.api_url)) for _ in range(12)]
         for holder in holders:
@@ -147,6 +189,8 @@ def test_health_and_metrics_answer_while_all_threads_are_held(patient: ServerPro
             with urllib.request.urlopen(f"{patient.admin_url}/{path}", timeout=60) as answer:
                 assert answer.read()
         assert all(holder.is_open() for holder in holders)
+    # Each was cut short, and is counted before another test counts.
+    eventually(lambda: _metrics(patient)[malformed] == before + len(holders))
 
 
 MALFORMED = [

@@ -6,10 +6,12 @@ import os
 import ssl
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from tests.eventually import eventually
 from tests.integration.certificates import Authority, Pair
 from tests.integration.raw_http import RawConnection
 from tests.server_process import NotReadyError, ServerProcess
@@ -95,6 +97,54 @@ def test_a_stalled_handshake_holds_nobody_up(mutual: ServerProcess, authority: A
     finally:
         for connection in stalled:
             connection.close()
+
+
+def _greeting(client: ssl.SSLContext) -> bytes:
+    """The first flight of a handshake."""
+    sent = ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        client.wrap_bio(ssl.MemoryBIO(), sent, server_hostname="localhost").do_handshake()
+    return sent.read()
+
+
+def _ended(connection: RawConnection) -> bool:
+    """The server has ended the connection, after whatever it sent."""
+    connection.sock.setblocking(False)
+    try:
+        while connection.sock.recv(65536):
+            pass
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        pass
+    return True
+
+
+def test_a_handshake_or_head_that_comes_slowly_takes_no_thread(
+    mutual: ServerProcess, authority: Authority
+) -> None:
+    client = _client(authority, authority.issue("slow"))
+
+    def attempt() -> bool:
+        with ExitStack() as stack:
+            begun = [stack.enter_context(RawConnection(mutual.api_url)) for _ in range(12)]
+            for one in begun:
+                session = client.wrap_bio(
+                    ssl.MemoryBIO(), greeting := ssl.MemoryBIO(), server_hostname="localhost"
+                )
+                with pytest.raises(ssl.SSLWantReadError):
+                    session.do_handshake()
+                one.send(greeting.read())
+            heads = [stack.enter_context(RawConnection(mutual.api_url, tls=client)) for _ in range(12)]
+            for head in heads:
+                head.send(b"GET / HTTP/1.1\r\nHost: k")
+            assert _status(mutual, client) == 200
+            if any(_ended(one) for one in begun):
+                return False
+            return {head.send(b"ms\r\n\r\n").reply().status for head in heads} == {404}
+
+    # Each has 10 s. With a thread for each the request would wait until some are cut.
+    eventually(attempt, "slow handshakes or heads held the threads")
 
 
 def test_a_renewed_certificate_serves_the_next_connection(tmp_path: Path, authority: Authority) -> None:

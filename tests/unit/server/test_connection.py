@@ -1,4 +1,4 @@
-"""How long the first request of a connection has waited in the kernel."""
+"""What a connection knows of its next request: its wait in the kernel, and whether its head is here."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 from gunicorn.config import Config
+from gunicorn.http.errors import InvalidRequestLine, LimitRequestHeaders, NoMoreData
 
-from ronkms.server.connection import Connection
+from ronkms.server.connection import HEAD_LIMIT, Connection
+from tests.eventually import eventually
 
 
 @pytest.fixture
@@ -44,3 +46,58 @@ def test_silence_and_an_end_have_waited_for_nothing(pair: tuple[socket.socket, s
     time.sleep(0.05)
     assert connection.has_data()
     assert connection.waited == 0.0
+
+
+def _gathered(connection: Connection) -> bytes:
+    """What the parser will read first, once the head is here."""
+    eventually(connection.gather)
+    assert connection.parser is not None
+    return bytes(connection.parser.unreader.take_buffered())
+
+
+def test_a_head_is_taken_piece_by_piece(pair: tuple[socket.socket, socket.socket]) -> None:
+    client, served = pair
+    connection = _connection(served)
+    sent = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+    assert not connection.gather()
+    for end in range(len(sent) - 1):
+        client.sendall(sent[end : end + 1])
+        assert not connection.gather()
+    client.sendall(sent[-1:] + b"body")
+    assert _gathered(connection) in (sent, sent + b"body")
+
+
+def test_what_was_read_ahead_begins_the_next_head(pair: tuple[socket.socket, socket.socket]) -> None:
+    client, served = pair
+    connection = _connection(served)
+    client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+    eventually(connection.gather)
+    assert connection.parser is not None
+    connection.parser.unreader.take_buffered()
+    connection.parser.unreader.unread(b"GET /next HT")
+    assert connection.has_read_ahead()
+    assert not connection.gather()
+    assert not connection.has_read_ahead()
+    client.sendall(b"TP/1.1\r\n\r\n")
+    assert _gathered(connection) == b"GET /next HTTP/1.1\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "error"),
+    [
+        (b"X: " + b"a" * HEAD_LIMIT * 2, LimitRequestHeaders),
+        (b"X: " + b"a" * HEAD_LIMIT + b"\r\n\r\n", LimitRequestHeaders),
+        (b"GET / HTTP/1.1\nHost: a\n\n", InvalidRequestLine),
+        (b"GET / HTTP/1.1\r\nHo", NoMoreData),
+        (b"", NoMoreData),
+    ],
+)
+def test_what_will_never_be_a_head(
+    pair: tuple[socket.socket, socket.socket], sent: bytes, error: type[Exception]
+) -> None:
+    client, served = pair
+    connection = _connection(served)
+    client.sendall(sent)
+    client.shutdown(socket.SHUT_WR)
+    with pytest.raises(error):
+        eventually(connection.gather)
