@@ -12,7 +12,7 @@ from ronkms.bus.local import tail as tail_events
 from ronkms.cli.ronctl_admin import ask
 from ronkms.cli.ronctl_parameters import duration
 from ronkms.cli.ronctl_target import Target, pass_target
-from ronkms.errors import Unavailable
+from ronkms.errors import StartError, Unavailable
 from ronkms.server.admin_messages import Status
 
 
@@ -44,6 +44,8 @@ def status(target: Target, as_json: bool) -> None:
 @pass_target
 def tail(target: Target, topic: str, since: int, follow: bool, as_json: bool) -> None:
     """Prints bus events, the oldest first. Works without a server."""
+    if not (target.data_directory / "bus").is_dir():
+        raise StartError(f"{target.data_directory} holds no bus events; name another --data-dir")
     for event in tail_events(target.data_directory / "bus", time.time() - since, follow=follow):
         click.echo(msgspec.json.encode(event).decode() if as_json else _logfmt(topic, event))
 

@@ -55,7 +55,7 @@ class Field:
 def _allowed(kind: msgspec_inspect.Type, form: str) -> str:
     match kind:
         case msgspec_inspect.IntType(ge=low, le=high):
-            return f"a whole number from {low} to {high}"
+            return f"a whole number from {low}" + (f" to {high}" if high is not None else " on")
         case msgspec_inspect.FloatType(ge=low, le=high):
             return f"a number from {low:g} to {high:g}"
         case msgspec_inspect.BoolType():

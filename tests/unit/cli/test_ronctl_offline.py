@@ -56,6 +56,13 @@ def test_without_a_server(arguments: list[str], tmp_path: Path, capsys: pytest.C
     assert shown.err == f"error: no server runs on {tmp_path}; start it, or name another --data-dir\n"
 
 
+def test_tail_of_a_directory_without_events(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--data-dir", str(tmp_path), "tail", "--since", "10m"]) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err == f"error: {tmp_path} holds no bus events; name another --data-dir\n"
+
+
 def test_attenuate_and_inspect(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     issuer = Issuer()
     file, message = tmp_path / "token", tmp_path / "message"

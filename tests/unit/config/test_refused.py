@@ -73,6 +73,7 @@ ENVIRONMENTS: list[tuple[dict[str, str], str]] = [
     ({"KMS_TENANT_SHARE_MIN": "nan"}, "KMS_TENANT_SHARE_MIN must be a number from 0 to 1"),
     ({"KMS_TENANT_SHARE_MIN": "inf"}, "KMS_TENANT_SHARE_MIN must be a number from 0 to 1"),
     ({"KMS_PQ_ROLLOUT_PERCENT": "101"}, "KMS_PQ_ROLLOUT_PERCENT must be a whole number from 0 to 100"),
+    ({"KMS_POLICY_ACCEPT_LOSS": "-1"}, "KMS_POLICY_ACCEPT_LOSS must be a whole number from 0 on"),
     ({"KMS_PQ_VERIFY_MODE": "xor"}, "KMS_PQ_VERIFY_MODE must be one of or, and, pq_only"),
     ({"KMS_PQ_PRODUCE_HYBRID": "yes"}, "KMS_PQ_PRODUCE_HYBRID must be true or false"),
     ({"KMS_SEAL": SECRET}, "KMS_SEAL must be one of passphrase, keyfile, dev"),
