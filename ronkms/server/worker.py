@@ -83,6 +83,14 @@ TOO_MANY_REQUESTS: Final = 429
 _OVER_SHARE: Final = (429, "tenant_over_share", "this tenant uses more than its share while others wait")
 _SATURATED: Final = (503, "saturated", "all capacity is in use")
 
+_FOR_THE_ARBITER: Final = (
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGUSR2,
+    signal.SIGTTIN,
+    signal.SIGTTOU,
+)
+
 _log = structlog.get_logger()
 
 
@@ -119,9 +127,11 @@ class KmsWorker(ThreadWorker):
         self._log_requests = False
 
     def init_signals(self) -> None:
-        """SIGINT reaches the whole foreground group; the arbiter turns it into a SIGTERM."""
+        """SIGINT reaches the whole foreground group; the arbiter turns it into a SIGTERM. Whoever signals
+        all processes by name means the arbiter, too."""
         super().init_signals()
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in _FOR_THE_ARBITER:
+            signal.signal(number, signal.SIG_IGN)
 
     def get_thread_pool(self) -> RequestThreads[Connection]:  # type: ignore[override]  # of it, shutdown is used
         """Made in the child."""

@@ -135,6 +135,25 @@ def test_drain_ends_at_its_timeout(tmp_path: Path) -> None:
         assert time.monotonic() - began > 0.9
 
 
+def test_a_signal_to_all_processes_by_name_ends_none(server: ServerProcess) -> None:
+    children = server.children()
+    for number in (
+        signal.SIGHUP,
+        signal.SIGUSR1,
+        signal.SIGUSR2,
+        signal.SIGWINCH,
+        signal.SIGTTIN,
+        signal.SIGTTOU,
+    ):
+        for child in (server.pid, *children):
+            os.kill(child, number)
+        with RawConnection(server.api_url) as connection:
+            for _ in range(10):
+                assert connection.request("GET", "/v1/kms/keys", server.token).status == 200
+        assert server.children() == children
+    assert _metric(server, "service_crashed_total") == 0
+
+
 def test_a_killed_worker_is_replaced_and_counted(server: ServerProcess) -> None:
     admin, *workers = server.children()
     for count, worker in enumerate(workers, start=1):
