@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 import structlog
-from ronkms_native import Arena, Custody
+from ronkms_native import Arena, ArenaError, Custody
 
 from ronkms.api.app import create_wsgi
 from ronkms.api.entry import Entry
@@ -360,18 +360,21 @@ def _tell_recovered(verdicts: Counter[Verdict]) -> None:
 
 
 def _make_arena(settings: Settings) -> Arena:
-    return Arena(
-        cache_entries=settings.verify_cache_max,
-        cache_ttl_ms=settings.verify_cache_ttl_ms,
-        inflight_sign=settings.max_inflight_sign,
-        inflight_verify=settings.max_inflight_verify,
-        tenant_share_min=settings.tenant_share_min,
-        slots=settings.worker_count + 2 + SPARE_SLOTS,
-        tenants=TENANTS,
-        ops=list(OPS),
-        algs=list(ALGS),
-        outcomes=list(OUTCOMES),
-        counters=list(COUNTERS),
-        gauges=list(GAUGES),
-        generations=list(GENERATIONS),
-    )
+    try:
+        return Arena(
+            cache_entries=settings.verify_cache_max,
+            cache_ttl_ms=settings.verify_cache_ttl_ms,
+            inflight_sign=settings.max_inflight_sign,
+            inflight_verify=settings.max_inflight_verify,
+            tenant_share_min=settings.tenant_share_min,
+            slots=settings.worker_count + 2 + SPARE_SLOTS,
+            tenants=TENANTS,
+            ops=list(OPS),
+            algs=list(ALGS),
+            outcomes=list(OUTCOMES),
+            counters=list(COUNTERS),
+            gauges=list(GAUGES),
+            generations=list(GENERATIONS),
+        )
+    except ArenaError as error:
+        raise StartError(f"{error}; allow more memory and larger files, or lower verify_cache_max") from None

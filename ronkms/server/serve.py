@@ -16,6 +16,7 @@ from ronkms.server.admin_process import AdminProcess
 from ronkms.server.arbiter import KmsArbiter
 from ronkms.server.attendant import Attendant
 from ronkms.server.board import ADMIN_ROW, ProcessBoard
+from ronkms.server.descriptors import allow_connections
 from ronkms.server.gunicorn_application import KmsServer
 from ronkms.server.listen import listen
 from ronkms.server.process import harden
@@ -30,6 +31,7 @@ def serve(settings: Settings, *, announce: Callable[[], None] | None = None) -> 
     Raises :class:`ronkms.errors.StartError` when it cannot start, :class:`SystemExit` when it stops.
     """
     harden()
+    allow_connections(settings)
     for setting in without_effect(settings):
         _log.warning("setting_without_effect", setting=setting)
     application = create_app(settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import ronkms
+from ronkms.server.descriptors import OTHERS
 from tests.integration.raw_http import RawConnection
 from tests.server_process import NotReadyError, ServerProcess
 
@@ -49,12 +51,42 @@ def test_missing_hot_path(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
-def _run(first_on_path: Path) -> subprocess.CompletedProcess[str]:
+def test_no_room_for_the_shared_memory(tmp_path: Path) -> None:
+    done = _run(tmp_path, before="ulimit -f 16")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: cannot size the shared memory file: ")
+    assert done.stderr.endswith("; allow more memory and larger files, or lower verify_cache_max\n")
+    assert done.stderr.count("\n") == 1
+
+
+def _run(first_on_path: Path, before: str = ":") -> subprocess.CompletedProcess[str]:
+    """``before`` is run by the shell that becomes the command."""
     path = os.pathsep.join([str(first_on_path), *filter(None, sys.path)])
-    environ = {"PYTHONPATH": path, "KMS_DATA_DIR": str(first_on_path / "data")}
+    environ = {
+        "PYTHONPATH": path,
+        "KMS_DATA_DIR": str(first_on_path / "data"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
     return subprocess.run(
-        [*COMMAND, "--dev"], env=environ, capture_output=True, text=True, timeout=30, check=False
+        ["sh", "-c", f'{before} && exec "$@"', "sh", *COMMAND, "--dev"],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
+
+
+def test_there_are_descriptors_for_all_connections(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 512), hard))
+    try:
+        with ServerProcess(tmp_path / "data", {"KMS_CONNECTIONS": "1000"}) as server:
+            for process in (server.pid, *server.children()):
+                allowed, _ = resource.prlimit(process, resource.RLIMIT_NOFILE)
+                assert allowed == min(1000 + OTHERS, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_version_and_usage() -> None:
