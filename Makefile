@@ -16,12 +16,12 @@ RUST := ext/cache_rs
 export CARGO_TARGET_DIR ?= $(CURDIR)/$(RUST)/target
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-RUST_SOURCES := $(shell find $(RUST) -path $(RUST)/target -prune -o \( -name '*.rs' -o -name '*.toml' -o -name '*.lock' -o -name '*.py' -o -name '*.pyi' \) -print)
+RUST_SOURCES := $(shell find $(RUST) \( -path $(RUST)/target -o -path $(RUST)/fuzz \) -prune -o \( -name '*.rs' -o -name '*.toml' -o -name '*.lock' -o -name '*.py' -o -name '*.pyi' \) -print)
 APP_SOURCES := pyproject.toml setup.py LICENSE README.md $(RUST)/py/python/ronkms_native/ronkms_native.h $(shell find ronkms ext -path $(RUST) -prune -o -type f \( -name '*.py' -o -name '*.pyi' -o -name '*.pyx' -o -name '*.pxi' -o -name '*.html' -o -name '*.css' -o -name '*.js' -o -name 'py.typed' \) -print)
 
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-input
 
-.PHONY: help run test prove bench gate gate-short gate-baseline wheels install lint types rust-test loom pytest lock clean docs system-run system-test system-bench
+.PHONY: help run test prove bench gate gate-short gate-baseline wheels install lint types rust-test loom fuzz pytest lock clean docs system-run system-test system-fuzz system-bench
 
 help:
 	@sed -n 's/^# //p' Makefile | head -5
@@ -33,6 +33,9 @@ system-run:
 
 system-test:
 	@sh scripts/system_packages.sh test
+
+system-fuzz:
+	@sh scripts/system_packages.sh fuzz
 
 system-bench:
 	@sh scripts/system_packages.sh bench
@@ -98,7 +101,7 @@ types: install $(STAMPS)/test
 	cd $(VENV) && bin/python -m mypy.stubtest --allowlist ../tests/stubtest_allowlist.txt ronkms_native._native ronkms._fastpath
 
 rust-test: install
-	cd $(RUST) && cargo test --quiet --release --locked -p ronkms-arena -p ronkms-custody
+	cd $(RUST) && cargo test --quiet --release --locked -p ronkms-arena -p ronkms-custody -p ronkms-fuzz
 
 loom:
 	cd $(RUST) && CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/loom RUSTFLAGS="--cfg loom" cargo test --quiet --release --locked -p ronkms-arena --test loom_pools --test loom_cache -- --include-ignored
@@ -106,9 +109,13 @@ loom:
 pytest: install $(STAMPS)/test
 	$(BIN)/pytest -m "not long"
 
+# Every target of docs/FUZZING.md for RONKMS_FUZZ_SECONDS (180) under libFuzzer and the address sanitizer.
+fuzz: system-fuzz
+	$(PYTHON) scripts/fuzz.py
+
 test: system-test install $(STAMPS)/test lint types rust-test loom pytest gate-short
 
-prove: system-test install $(STAMPS)/test
+prove: system-test system-fuzz install $(STAMPS)/test
 	$(BIN)/python scripts/prove.py
 	$(MAKE) bench
 
@@ -133,6 +140,7 @@ lock: $(STAMPS)/venv
 	@$(PIP_INSTALL) uv
 	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python scripts/lock.py
 	cd $(RUST) && cargo update
+	cd $(RUST)/fuzz/libfuzzer && cp ../../Cargo.lock . && cargo metadata --format-version 1 >/dev/null
 
 clean:
 	rm -rf $(VENV) dist build $(RUST)/target *.egg-info

@@ -61,6 +61,7 @@ PARTS = {
         {"PROPTEST_CASES": "20000"},
         at_least=PROPERTY_SECONDS,
     ),
+    "native core, fuzzed under the address sanitizer": Part([sys.executable, "scripts/fuzz.py"]),
     "arena and custody under the address sanitizer": Part(
         [*RUST_TESTS, "--target", TARGET, "--", *NOT_SANITIZED],
         RUST,

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the Debian packages that building (argument: run), testing (test) or measuring (bench) needs.
+# Installs the Debian packages that building (argument: run), testing (test), fuzzing (fuzz) or measuring (bench) needs.
 # As root it installs what is missing; otherwise it says in one line what to install.
 set -eu
 python=${PYTHON:-python3}
@@ -22,6 +22,7 @@ else
 fi
 case "${1:-run}" in
 test) need wrk wrk ;;
+fuzz) need c++ g++ ;;
 bench)
     need wrk wrk
     need cmake cmake

@@ -119,6 +119,7 @@ impl Arena {
         }
         let held = (0..CLASSES).map(|class| self.ledger(class).reclaim(slot)).sum();
         self.tenants().reclaim(slot);
+        self.audit_state().wake_syncers();
         // Last: from here on a new worker may claim the slot.
         if !self.slots().free(slot) {
             return Err(Error::Arena(format!("slot {slot} is not in use")));

@@ -14,6 +14,9 @@ pub const BODY_MAX: usize = 1 << 20;
 /// Longest line, newline included.
 pub const LINE_MAX: usize = BODY_MAX + 256;
 
+/// Most records of a log: `seq` is a signed 64-bit number to other languages.
+pub const RECORDS_MAX: u64 = i64::MAX as u64;
+
 /// RFC 9162 leaf hash.
 pub type Leaf = [u8; LEAF_BYTES];
 
@@ -29,6 +32,10 @@ pub struct ChainPoint {
 impl ChainPoint {
     /// The point after a line (without newline), if the line continues the chain here.
     pub fn after(&self, line: &[u8]) -> Option<Self> {
+        // Only in a log that was made up: a record was never given such a number.
+        if self.count >= RECORDS_MAX {
+            return None;
+        }
         let mut prefix = Vec::with_capacity(128);
         write_link(&mut prefix, self);
         line.strip_prefix(prefix.as_slice())?;

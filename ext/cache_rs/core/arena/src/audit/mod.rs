@@ -25,7 +25,6 @@ pub use state::AuditState;
 use crate::arena::Arena;
 use crate::clock::coarse_ms;
 use crate::error::{Error, Result};
-use crate::futex;
 use crate::robust_mutex::Guard;
 use line::{check_body, hex, write_line};
 use segment::{Segment, ensure_directory, path_of};
@@ -261,8 +260,7 @@ impl Writer {
         // Either this append sees the syncer idle, or the syncer sees this append's head.
         fence(Ordering::SeqCst);
         if state.idle.load(Ordering::Relaxed) != 0 && state.idle.swap(0, Ordering::AcqRel) != 0 {
-            state.work_signal.fetch_add(1, Ordering::Release);
-            futex::wake_all(&state.work_signal);
+            state.wake_syncers();
         }
         Ok(Some(head.chain.count))
     }

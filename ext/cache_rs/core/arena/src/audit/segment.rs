@@ -34,7 +34,7 @@ pub fn ensure_directory(directory: &Path) -> Result<()> {
     }
 }
 
-/// Numbers of the segments in a directory, ascending.
+/// Numbers of the segments in a directory, ascending. They begin at 1; what is numbered otherwise is no segment.
 pub fn list(directory: &Path) -> Result<Vec<u64>> {
     let failed = |cause: io::Error| Error::audit_os(format!("cannot list {}", directory.display()), &cause);
     let mut numbers = Vec::new();
@@ -44,7 +44,8 @@ pub fn list(directory: &Path) -> Result<Vec<u64>> {
             .to_str()
             .and_then(|name| name.strip_prefix("audit-")?.strip_suffix(".jsonl"))
             .filter(|digits| digits.len() >= 8 && digits.bytes().all(|byte| byte.is_ascii_digit()))
-            .and_then(|digits| digits.parse::<u64>().ok());
+            .and_then(|digits| digits.parse::<u64>().ok())
+            .filter(|number| (1..u64::MAX).contains(number));
         numbers.extend(number);
     }
     numbers.sort_unstable();

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use crate::audit::line::{ChainPoint, LEAF_BYTES};
 use crate::clock::coarse_ms;
 use crate::error::{Error, Result};
+use crate::futex;
 use crate::region::Shared;
 use crate::robust_mutex::RobustMutex;
 
@@ -193,6 +194,12 @@ impl AuditState {
         Err(Error::AuditHeld(
             "a required audit sink does not take the records".to_owned(),
         ))
+    }
+
+    /// Wakes the syncer threads of all processes: a worker may have died between clearing `idle` and waking them.
+    pub fn wake_syncers(&self) {
+        self.work_signal.fetch_add(1, Ordering::Release);
+        futex::wake_all(&self.work_signal);
     }
 
     /// Error number while the disk is full.

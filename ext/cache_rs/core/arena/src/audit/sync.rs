@@ -123,8 +123,7 @@ impl Drop for Syncer {
         }
         self.stop.store(true, Ordering::Release);
         let state = self.writer.state();
-        state.work_signal.fetch_add(1, Ordering::Release);
-        futex::wake_all(&state.work_signal);
+        state.wake_syncers();
         // A panic in the thread was printed there; nothing is left to do about it here.
         let _ = thread.join();
     }

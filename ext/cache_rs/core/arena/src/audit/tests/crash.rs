@@ -95,3 +95,14 @@ fn a_fork_without_after_fork_can_drop_the_log() {
         }
     }
 }
+
+/// A worker that dies between saying that the syncers are awake and waking them leaves nobody else to do it.
+#[test]
+fn the_syncers_are_woken_for_a_dead_worker() {
+    let scratch = scratch(1 << 20);
+    let arena = &scratch.log.shared.arena;
+    let slot = arena.claim_slot().unwrap();
+    let before = arena.audit_state().work_signal.load(Ordering::Acquire);
+    arena.reclaim_slot(slot).unwrap();
+    assert_ne!(arena.audit_state().work_signal.load(Ordering::Acquire), before);
+}

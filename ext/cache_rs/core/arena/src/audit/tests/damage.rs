@@ -133,3 +133,44 @@ fn a_lost_newline_before_the_last_record_is_found() {
         Some(Error::AuditDamaged(_))
     ));
 }
+
+/// Where the numbers end, none follows: it would be given again.
+#[test]
+fn a_log_that_has_used_up_its_numbers_is_damaged() {
+    let scratch = tempfile::tempdir().unwrap();
+    let at = line::ChainPoint {
+        count: u64::MAX,
+        leaf: [0; line::LEAF_BYTES],
+    };
+    let mut last = Vec::new();
+    let after = line::ChainPoint {
+        count: 0,
+        leaf: {
+            let before = line::ChainPoint { count: 0, ..at };
+            line::write_line(&mut last, &before, SystemTime::now(), BODY);
+            let text = String::from_utf8(last)
+                .unwrap()
+                .replacen(":0,", &format!(":{},", u64::MAX), 1);
+            last = text.into_bytes();
+            line::leaf_hash(last.strip_suffix(b"\n").unwrap())
+        },
+    };
+    let mut next = Vec::new();
+    line::write_line(&mut next, &after, SystemTime::now(), BODY);
+    fs::write(path_of(scratch.path(), 2), &last).unwrap();
+    fs::write(path_of(scratch.path(), 3), &next).unwrap();
+    let error = open(scratch.path(), 4_096).err();
+    assert!(matches!(error, Some(Error::AuditDamaged(_))), "{error:?}");
+    assert_eq!(super::super::follow(&last, at, 1), Followed::default());
+}
+
+#[test]
+fn a_file_numbered_outside_of_the_segments_is_none() {
+    let scratch = tempfile::tempdir().unwrap();
+    for number in [0, u64::MAX] {
+        fs::write(path_of(scratch.path(), number), b"foreign").unwrap();
+    }
+    let log = open(scratch.path(), 4_096).unwrap();
+    assert_eq!(log.append(BODY).unwrap(), 0);
+    assert_eq!(segment::list(scratch.path()).unwrap(), [1]);
+}
