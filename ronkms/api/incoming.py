@@ -36,9 +36,10 @@ SHORT: Final = 100_000
 
 
 def short_json_length(environ: Environ) -> int:
-    """Length of a plain, short JSON body; 0 for any other."""
+    """Length of a plain, short JSON body without query parameters; 0 for any other."""
     if (
-        environ.get("CONTENT_TYPE") != "application/json"
+        environ.get("QUERY_STRING")
+        or environ.get("CONTENT_TYPE") != "application/json"
         or "HTTP_CONTENT_ENCODING" in environ
         or "HTTP_TRANSFER_ENCODING" in environ
     ):
@@ -83,9 +84,10 @@ class Incoming:
             tell(tenant)
 
     def json_body(self, limit: int = MAX_BODY, *, required: bool = True) -> bytes:
-        """The whole body; may be missing unless ``required``.
+        """The whole body; may be missing unless ``required``. What takes a body takes no query parameters.
 
         Raises UnsupportedMediaType, TooLarge, BadRequest."""
+        self.query()
         environ = self.environ
         length = environ.get("CONTENT_LENGTH")
         if not length and "HTTP_TRANSFER_ENCODING" not in environ:

@@ -156,6 +156,8 @@ READS = [
     bad("limit of a million", "/v1/kms/keys?limit=1000000", b"", method="GET"),
     bad("limit that is no number", "/v1/kms/keys?limit=ten", b"", method="GET"),
     bad("unknown query parameter", "/v1/kms/keys?offset=3", b"", method="GET"),
+    bad("query parameter beside a body", f"{SIGN}?key_version=1", GOOD),
+    bad("query parameter of a change", "/v1/kms/keys/ed/disable?key_version=1", b""),
     bad("after that is no key id", "/v1/kms/keys?after=%00", b"", method="GET"),
 ]
 

@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from ronkms.api.incoming import DRAINED, Incoming, bearer, correlation_id, leaves_body
+from ronkms.api.incoming import (
+    DRAINED,
+    Incoming,
+    bearer,
+    correlation_id,
+    leaves_body,
+    short_json_length,
+)
 from ronkms.errors import BadRequest, TooLarge, Unauthenticated, UnsupportedMediaType
 
 JSON = {"CONTENT_TYPE": "application/json"}
@@ -133,3 +140,10 @@ def test_query() -> None:
 )
 def test_accept(accept: str, wanted: bool) -> None:
     assert incoming(HTTP_ACCEPT=accept).accepts("application/x-pem-file") is wanted
+
+
+def test_what_takes_a_body_takes_no_query() -> None:
+    query = {"QUERY_STRING": "key_version=1", **JSON}
+    assert short_json_length(query | {"CONTENT_LENGTH": "2"}) == 0
+    with pytest.raises(BadRequest):
+        incoming(b"{}", CONTENT_LENGTH="2", **query).json_body()
