@@ -323,7 +323,7 @@ class FileStore:
                 reserved=key.versions[number].reserved + granted,
             )
             self._journal.append(encode_entry(entry), tell=False)
-            return granted, key.operations_left(number) == 0
+            return granted, self._keyring.get(tenant, key_id).operations_left(number) == 0
 
     def destroy(
         self, tenant: str, key_id: str, *, version: int | None = None, due_by: int | None = None

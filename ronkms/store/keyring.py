@@ -1,16 +1,17 @@
 """All keys in memory, as the journal's entries add up to them. No I/O.
 
-Invariants: a change replaces the frozen :class:`Key` (its table of versions is shared and grows in place,
-so that a rotation costs the same at any version); readers take no lock and see a key before or after a
-change, never between; the epoch of a key is the number of the last entry that changed it, reservations
-apart.
+Invariants: a key is kept packed as long as it has few versions, and made anew for each reader; one with
+many is kept as it is, its table of versions shared and growing in place, so that a rotation costs the same
+at any version. A change replaces what is kept; readers take no lock and see a key before or after a change,
+never between; what a reader holds may show later versions. The epoch of a key is the number of the last
+entry that changed it, reservations apart.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right, insort
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from sys import intern
 from threading import Lock
 from typing import Final
@@ -37,8 +38,10 @@ from ronkms.store.journal_entry import (
     encode_entry,
     entries_of,
 )
+from ronkms.store.packed_key import TYPICAL, pack, unpack
 
-NO_LABELS: Final[Mapping[str, str]] = {}
+MOST_PACKED: Final = 2
+"""Versions of a key that is kept packed: with them grows how long it takes to unpack."""
 
 Retired = Callable[[str, bytes], object]
 """Called with (backend, record identity) of a version that must not be used any more."""
@@ -50,7 +53,8 @@ class Keyring:
     def __init__(self, retired: Retired) -> None:
         self._retired = retired
         self._change = Lock()
-        self._tenants: dict[str, dict[str, Key]] = {}
+        self._tenants: dict[str, dict[str, bytes | Key]] = {}
+        self._count: Counter[tuple[str, str]] = Counter()
         self._sorted_ids: dict[str, list[str]] = {}
         self._versions = 0
         self._scheduled: dict[tuple[str, str, int | None], int] = {}
@@ -65,14 +69,20 @@ class Keyring:
 
     def get(self, tenant: str, key_id: str) -> Key:
         """Raises NotFound."""
-        try:
-            return self._tenants[tenant][key_id]
-        except KeyError:
-            raise NotFound(f"there is no key {key_id}") from None
+        key = self.find(tenant, key_id)
+        if key is None:
+            raise NotFound(f"there is no key {key_id}")
+        return key
 
     def find(self, tenant: str, key_id: str) -> Key | None:
         """The key, or None."""
-        return self._tenants.get(tenant, {}).get(key_id)
+        keys = self._tenants.get(tenant)
+        kept = None if keys is None else keys.get(key_id)
+        if isinstance(kept, bytes):
+            return unpack(tenant, key_id, kept)
+        # Whether there is a key must not show in how long its caller is refused.
+        unpack(tenant, key_id, TYPICAL)
+        return kept
 
     def page(self, tenant: str, after: str, limit: int) -> list[Key]:
         """Keys of the tenant in key-id order, those greater than ``after``, at most ``limit``."""
@@ -81,17 +91,18 @@ class Keyring:
             with self._change:
                 ids = self._sorted_ids[tenant] = sorted(self._tenants.get(tenant, {}))
         start = bisect_right(ids, after)
-        keys = self._tenants.get(tenant, {})
-        return [keys[key_id] for key_id in ids[start : start + limit]]
+        return [self.get(tenant, key_id) for key_id in ids[start : start + limit]]
 
     def every_key(self) -> Iterator[Key]:
         """Every key of every tenant, as of now."""
-        for keys in list(self._tenants.values()):
-            yield from list(keys.values())
+        for tenant, keys in list(self._tenants.items()):
+            for key_id, kept in list(keys.items()):
+                yield unpack(tenant, key_id, kept) if isinstance(kept, bytes) else kept
 
     def count(self) -> dict[tuple[str, str], int]:
         """Keys by (state, alg)."""
-        return dict(Counter((key.state.value, key.alg) for key in self.every_key()))
+        with self._change:
+            return dict(self._count)
 
     def due(self, now: int) -> list[tuple[str, str, int | None]]:
         """What is scheduled for destruction at ``now`` or earlier, the earliest first."""
@@ -163,9 +174,8 @@ class Keyring:
             yield from map(encode_entry, anchor_entries(journal, anchor))
 
     def _create(self, seq: int, entry: Create) -> None:
-        tenant, key_id = intern(entry.tenant), intern(entry.key_id)
-        keys = self._tenants.setdefault(tenant, {})
-        if key_id in keys or entry.version.number != 1:
+        tenant, key_id = intern(entry.tenant), entry.key_id
+        if key_id in self._tenants.setdefault(tenant, {}) or entry.version.number != 1:
             raise IntegrityError(f"keystore journal entry {seq} creates a key twice")
         version = _version(entry.version)
         self._versions += 1
@@ -176,13 +186,11 @@ class Keyring:
             key_id=key_id,
             alg=version.alg,
             usage=entry.usage,
-            backend=intern(entry.backend),
+            backend=entry.backend,
             state=entry.state,
-            # One number for both where they are equal, and one mapping for all that have no labels: there are
-            # many keys, and every process has its own copy of what it uses.
-            created_at=version.created_at if version.created_at == entry.at else entry.at,
+            created_at=entry.at,
             epoch=seq,
-            labels=entry.labels or NO_LABELS,
+            labels=entry.labels,
             policy=entry.policy,
             versions=VersionTable((version,)),
             destroy_at=entry.destroy_at,
@@ -190,7 +198,7 @@ class Keyring:
         )
         if entry.staged is not None:
             self._staged.add((tenant, key_id))
-        keys[key_id] = key
+        self._put(key)
         self._note_rotation(key)
         if tenant in self._sorted_ids:
             insort(self._sorted_ids[tenant], key_id)
@@ -244,6 +252,7 @@ class Keyring:
         if version is None or change.reserved < version.reserved:
             raise IntegrityError(f"keystore journal entry {seq} takes a reservation back")
         key.versions[change.number] = replace(version, reserved=change.reserved)
+        self._put(key)
 
     def _end_version(self, key: Key, version: KeyVersion) -> None:
         key.versions[version.number] = replace(version, state=KeyState.DESTROYED, destroy_at=None)
@@ -267,7 +276,21 @@ class Keyring:
             self._rotating.add((key.tenant, key.key_id))
 
     def _put(self, key: Key) -> None:
-        self._tenants[key.tenant][key.key_id] = replace(key, damaged=self._damage_of(key))
+        before = self.find(key.tenant, key.key_id)
+        damaged = self._damage_of(key)
+        if damaged != key.damaged:
+            key = replace(key, damaged=damaged)
+        kept = pack(key) if len(key.versions) <= MOST_PACKED else key
+        self._tenants[key.tenant][key.key_id] = kept
+        self._count[key.state.value, key.alg] += 1
+        if before is not None:
+            self._uncount(before)
+
+    def _uncount(self, key: Key) -> None:
+        name = key.state.value, key.alg
+        self._count[name] -= 1
+        if not self._count[name]:
+            del self._count[name]
 
     # --- damage
 
@@ -278,7 +301,7 @@ class Keyring:
             if number in names:
                 return False
             names[number] = name
-            self._put(self._tenants[tenant][key_id])
+            self._put(self.get(tenant, key_id))
             return True
 
     def clear_damaged(self, tenant: str, key_id: str, number: int) -> bool:
@@ -287,7 +310,7 @@ class Keyring:
             return False
         with self._change:
             known = self._unmark(tenant, key_id, number)
-            self._put(self._tenants[tenant][key_id])
+            self._put(self.get(tenant, key_id))
             return known
 
     def _unmark(self, tenant: str, key_id: str, number: int) -> bool:
@@ -311,7 +334,7 @@ class Keyring:
 def _version(fields: VersionFields) -> KeyVersion:
     return KeyVersion(
         number=fields.number,
-        alg=intern(fields.alg),
+        alg=fields.alg,
         state=fields.state,
         origin=fields.origin,
         created_at=fields.at,

@@ -12,12 +12,13 @@ from ronkms.store.journal_entry import (
     Create,
     Destroy,
     Entry,
+    Reserve,
     SetPolicy,
     SetState,
     VersionFields,
     encode_entry,
 )
-from ronkms.store.keyring import Keyring
+from ronkms.store.keyring import MOST_PACKED, Keyring
 
 
 def version(number: int, alg: str = "Ed25519") -> VersionFields:
@@ -123,6 +124,38 @@ def test_an_older_snapshot_of_a_key_keeps_its_own_fields() -> None:
     after = replayed.keyring.get("acme", "orders")
     assert (before.state, after.state) == (KeyState.ENABLED, KeyState.DISABLED)
     assert after.epoch == replayed.seq > before.epoch
+
+
+@pytest.mark.parametrize("versions", [1, MOST_PACKED, MOST_PACKED + 1])
+def test_a_change_of_any_kind_outlasts_a_rotation(versions: int) -> None:
+    replayed = Replayed(create(), *map(add, range(2, versions + 1)))
+    replayed.take(Reserve(tenant="acme", key_id="orders", number=1, reserved=5))
+    replayed.take(policy(max_operations=9))
+    replayed.take(state(KeyState.DISABLED, number=1))
+    replayed.take(add(versions + 1))
+    replayed.take(add(versions + 2))
+    key = replayed.keyring.get("acme", "orders")
+    assert len(key.versions) == versions + 2
+    assert (key.versions[1].state, key.versions[1].reserved) == (KeyState.DISABLED, 5)
+    assert key.versions[versions].number == versions
+    assert (key.policy.max_operations, key.epoch) == (9, replayed.seq)
+    assert replayed.keyring.page("acme", "", 9) == list(replayed.keyring.every_key()) == [key]
+
+
+def test_keys_are_counted_by_state_and_algorithm() -> None:
+    replayed = Replayed(create(), create("mail"), create("post"))
+    assert replayed.keyring.count() == {("enabled", "Ed25519"): 3}
+    replayed.take(state(KeyState.DISABLED))
+    assert replayed.keyring.count() == {("enabled", "Ed25519"): 2, ("disabled", "Ed25519"): 1}
+    replayed.take(state(KeyState.ENABLED))
+    ecdsa = AddVersion(tenant="acme", key_id="orders", version=version(2, "ES256"))
+    replayed.take(ecdsa)
+    assert replayed.keyring.count() == {("enabled", "Ed25519"): 2, ("enabled", "ES256"): 1}
+    replayed.take(policy(min_version=2))
+    replayed.take(destroy())
+    assert replayed.keyring.count() == {("enabled", "Ed25519"): 2, ("destroyed", "ES256"): 1}
+    replayed.keyring.mark_damaged("acme", "mail", 1, "one")
+    assert replayed.keyring.count() == {("enabled", "Ed25519"): 2, ("destroyed", "ES256"): 1}
 
 
 def test_the_live_entries_build_the_same_keys() -> None:
