@@ -373,8 +373,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     request_timeout_ms: Annotated[
         int,
         Meta(
-            description="A connection is cut when one request takes longer than this, in milliseconds, from"
-            " its first byte to its answer (slow senders).",
+            description="A connection is cut when the head of a request takes longer than this, in"
+            " milliseconds, or 10 s, or what follows it up to the answer takes longer than this (slow"
+            " senders).",
             ge=1000,
             le=600000,
         ),

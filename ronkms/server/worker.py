@@ -13,7 +13,7 @@ What differs from gunicorn's:
 - A connection that was answered 429, or whose tenant holds more than its share of the waiting places while
   none is free, is parked: not read until its Retry-After (docs/CONCURRENCY.md).
 - A thread takes what is here of a TLS handshake and of a request's head, and lets go while some is missing
-  (``arriving``): without a capability nobody can hold a thread by sending slowly.
+  (``arriving``): what is sent slowly before a capability is seen holds no thread.
 - A request that takes too long to arrive or to be answered is cut.
 - A closed connection lingers in the poller, not in the main thread.
 - SIGTERM closes the listeners at once, after taking what the kernel had queued; requests in flight finish and
