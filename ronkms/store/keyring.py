@@ -76,8 +76,7 @@ class Keyring:
 
     def find(self, tenant: str, key_id: str) -> Key | None:
         """The key, or None."""
-        keys = self._tenants.get(tenant)
-        kept = None if keys is None else keys.get(key_id)
+        kept = self._tenants.get(tenant, {}).get(key_id)
         if isinstance(kept, bytes):
             return unpack(tenant, key_id, kept)
         # Whether there is a key must not show in how long its caller is refused.
@@ -276,15 +275,16 @@ class Keyring:
             self._rotating.add((key.tenant, key.key_id))
 
     def _put(self, key: Key) -> None:
-        before = self.find(key.tenant, key.key_id)
+        keys = self._tenants[key.tenant]
+        before = keys.get(key.key_id)
         damaged = self._damage_of(key)
         if damaged != key.damaged:
             key = replace(key, damaged=damaged)
         kept = pack(key) if len(key.versions) <= MOST_PACKED else key
-        self._tenants[key.tenant][key.key_id] = kept
+        keys[key.key_id] = kept
         self._count[key.state.value, key.alg] += 1
         if before is not None:
-            self._uncount(before)
+            self._uncount(unpack(key.tenant, key.key_id, before) if isinstance(before, bytes) else before)
 
     def _uncount(self, key: Key) -> None:
         name = key.state.value, key.alg
