@@ -109,6 +109,7 @@ class AuditParts:
             signer=LogSigner(self._directory, self._custody),
             wanted=partial(self._arena.generation, AUDIT_RECEIPT),
             announce=partial(self._arena.bump, AUDIT_CHECKPOINT),
+            retention_days=self._settings.audit_retention_days,
             count_failure=self._counter("kms_audit_integrity_failed_total"),
         )
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple
 
+from ronkms.audit.history_thinning import Stamp, thinned
 from ronkms.audit.note import MAX_NOTE, Note
 from ronkms.errors import IntegrityError
 from ronkms.journal.durable_file import (
@@ -76,6 +78,42 @@ class CheckpointFiles:
         if fresh:
             sync_directory(self.directory)
 
+    def thin_history(self, *, now: float, retention_days: float) -> int:
+        """Drops what ``history_thinning`` does not keep; how many. Replaces the file as a whole.
+
+        Raises IntegrityError: bytes that are no note; OSError."""
+        path = self.directory / HISTORY
+        temporary = path.with_name(f"{HISTORY}.tmp")
+        try:
+            with path.open("rb") as old, _private(temporary) as new:
+                read = kept = 0
+
+                def stamped() -> Iterator[tuple[bytes, Stamp]]:
+                    nonlocal read
+                    for entry in _entries(old):
+                        read += 1
+                        yield entry, Stamp.of(entry.partition(b"\n")[2].decode(errors="replace"))
+
+                for entry in thinned(stamped(), now=now, retention_days=retention_days):
+                    new.write(entry)
+                    kept += 1
+                if kept < read:
+                    new.flush()
+                    sync_file(new.fileno())
+                    end = new.tell()
+        except FileNotFoundError:
+            return 0
+        except (OSError, IntegrityError):
+            temporary.unlink(missing_ok=True)
+            raise
+        if kept == read:
+            temporary.unlink()
+            return 0
+        temporary.replace(path)
+        self._end = end
+        sync_directory(self.directory)
+        return read - kept
+
     def history(self) -> list[Kept]:
         """All whole notes, oldest first. Raises IntegrityError: bytes that are no note; OSError."""
         try:
@@ -95,6 +133,28 @@ class CheckpointFiles:
                 raise IntegrityError(f"checkpoints/history: the note at byte {offset} is damaged") from None
             offset = end
         return kept
+
+
+def _private(path: Path) -> BinaryIO:
+    path.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.fdopen(os.open(path, flags, FILE_MODE), "wb")
+
+
+def _entries(file: BinaryIO) -> Iterator[bytes]:
+    """Whole notes, each with its line of the length. A torn one ends them."""
+    offset = 0
+    while head := file.readline(7):
+        length = _LENGTH.fullmatch(head)
+        if length is None:
+            if len(head) < 7 and head.isdigit():
+                return
+            raise IntegrityError(f"checkpoints/history: there is no note at byte {offset}")
+        note = file.read(int(length[1]))
+        if len(note) < int(length[1]):
+            return
+        offset += len(head) + len(note)
+        yield head + note
 
 
 def _end_of_note(data: bytes, offset: int) -> int | None:

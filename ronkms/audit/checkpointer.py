@@ -21,6 +21,9 @@ from ronkms.errors import IntegrityError, KmsError
 
 INTERVAL_SECONDS: Final = 1.0
 HISTORY_SECONDS: Final = 60.0
+THINNING_SECONDS: Final = 3600.0
+HISTORY_DAYS: Final = 90.0
+"""How long the history keeps a checkpoint of each hour where the log has no retention."""
 POLL_SECONDS: Final = 0.005
 """How soon a wish for a receipt is seen."""
 RETRY_SECONDS: Final = 1.0
@@ -51,6 +54,7 @@ class Checkpointer:
         wanted: Callable[[], int],
         announce: Callable[[], object],
         count_failure: Callable[[], object],
+        retention_days: float = 0.0,
     ) -> None:
         """Raises IntegrityError, OSError."""
         self._directory = directory
@@ -59,6 +63,8 @@ class Checkpointer:
         self._wanted = wanted
         self._announce = announce
         self._count_failure = count_failure
+        self._history_days = retention_days or HISTORY_DAYS
+        self._thinning_due = 0.0
         self._files = CheckpointFiles(directory)
         checkpoint, self._tree, self._follower = open_tree(directory)
         self._size = checkpoint.size
@@ -140,6 +146,19 @@ class Checkpointer:
         self._announce()
         return note
 
+    def _thin_history(self, now: float) -> None:
+        if now < self._thinning_due:
+            return
+        self._thinning_due = now + THINNING_SECONDS
+        try:
+            with self._lock:
+                dropped = self._files.thin_history(now=time.time(), retention_days=self._history_days)
+        except OSError as error:  # it stays as it is
+            _log.warning("audit_history_not_thinned", error=str(error))
+            return
+        if dropped:
+            _log.info("audit_history_thinned", checkpoints=dropped)
+
     def _keep_last(self) -> None:
         if self._unkept is not None:
             try:
@@ -165,6 +184,7 @@ class Checkpointer:
         before = self._size
         try:
             self.step(history=history)
+            self._thin_history(now)
         except IntegrityError as error:
             self._broken = True
             self._fault = str(error)

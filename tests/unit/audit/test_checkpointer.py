@@ -281,6 +281,44 @@ def test_a_torn_history_is_cut(log: Log) -> None:
     assert not verify_directory(log.directory).good
 
 
+def test_an_old_history_is_thinned_and_everything_still_holds(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    day = 86400
+    now = 1_800_000_000 // day * day
+    history = log.directory / "checkpoints" / "history"
+    for number in range(20):
+        # Ten a day, two days long.
+        monkeypatch.setattr("time.time", lambda at=now + number // 10 * day + number % 10 * 60: float(at))
+        log.grow(6 + number)
+        checkpointer = log.checkpointer()
+        if number == 13:
+            checkpointer.step()
+            checkpointer.rotate_keys()
+        checkpointer.step(history=True)
+        checkpointer.stop()
+    files = CheckpointFiles(log.directory)
+    before = len(files.history())
+    history.write_bytes(history.read_bytes() + b"12")
+    assert files.thin_history(now=now + 100 * day, retention_days=50) == before - 4
+    kept = [verify_checkpoint(each.note, checkpointer.keys).checkpoint.size for each in files.history()]
+    assert kept == [15, 19, 19, 25], "the last of the first day, the keys' change, the last"
+    assert files.thin_history(now=now + 100 * day, retention_days=50) == 0
+    log.grow(40)
+    checkpointer = log.checkpointer()
+    checkpointer.step(history=True)
+    checkpointer.stop()
+    assert len(files.history()) == 5
+    assert not (log.directory / "checkpoints" / "history.tmp").exists()
+    report = verify_directory(log.directory)
+    assert (report.good, report.checkpoints) == (True, 6)
+    proof = prove_consistency(log.directory, 3, 40)
+    assert verify_proof(msgspec.json.encode(proof), checkpointer.keys)
+    history.write_bytes(b"x" + history.read_bytes())
+    with pytest.raises(IntegrityError, match="no note at byte 0"):
+        files.thin_history(now=now + 200 * day, retention_days=50)
+
+
 @pytest.mark.parametrize("record", [0, 19, 20, 44])
 def test_inclusion_proofs(log: Log, record: int) -> None:
     signed(log, 45)
