@@ -17,6 +17,7 @@ from ronkms.domain.operation import Operation
 from ronkms.errors import BadRequest, KmsError
 from ronkms.policy.registry import PolicyRegistry
 from ronkms.policy.rollout import signing_version
+from ronkms.server.admin_external_policy_messages import Explained
 from ronkms.server.admin_messages import ExplainArguments
 from ronkms.store.protocol import KeyStore
 
@@ -34,13 +35,20 @@ class ExplanationContext(Protocol):
     def store(self) -> KeyStore: ...
 
 
+class ExternalExplanation(Protocol):
+    """``ronkms.server.admin_external_policy.ExternalPolicyAdmin``."""
+
+    def explain(self, explanation: Explanation, arguments: ExplainArguments, /) -> Explained: ...
+
+
 class ExplainOperation:
     """Answers from the state as it is, for any time; nothing that is asked here is done."""
 
-    def __init__(self, context: ExplanationContext) -> None:
+    def __init__(self, context: ExplanationContext, external: ExternalExplanation) -> None:
         self._context = context
+        self._external = external
 
-    def explain(self, arguments: ExplainArguments) -> Explanation:
+    def explain(self, arguments: ExplainArguments) -> Explained:
         """Raises BadRequest for a malformed request, not for a bad token."""
         if arguments.key_id:
             check_key_id(arguments.key_id)
@@ -60,7 +68,8 @@ class ExplainOperation:
                 bind_required=self._context.settings.cap_bind_required,
             )
 
-        return explain(self._context.capabilities.as_of(FixedClock(at)), arguments.token, asked)
+        by_capability = explain(self._context.capabilities.as_of(FixedClock(at)), arguments.token, asked)
+        return self._external.explain(by_capability, arguments)
 
     def _algs(self, tenant: str, arguments: ExplainArguments) -> list[str]:
         """Those that a request on the key is decided for."""

@@ -6,7 +6,10 @@ import secrets
 from time import perf_counter
 from typing import Final, Protocol
 
+import msgspec
+
 from ronkms.api.routes import ROUTES
+from ronkms.capability.explanation import Explanation
 from ronkms.domain.key import Key
 from ronkms.domain.measure import EXTERNAL_POLICY
 from ronkms.errors import BadRequest, NotFound, PolicyUnavailable
@@ -14,11 +17,9 @@ from ronkms.policy.external.decisions import ALLOWED, DENIED
 from ronkms.policy.external.operation_class import OperationClass
 from ronkms.policy.external.question import Question
 from ronkms.server import admin_external_policy_messages as messages
-from ronkms.server.admin_messages import NoArguments
+from ronkms.server.admin_messages import ExplainArguments, NoArguments
 from ronkms.server.external_policy_health import ExternalPolicyHealth
 from ronkms.service.external_policy import ExternalPolicy, question_of, stored_key
-
-NO_DECISION: Final = "none"
 
 _OPERATIONS: Final = {route.action: route.op for route in ROUTES}
 
@@ -72,6 +73,34 @@ class ExternalPolicyAdmin:
             tried=self._try(self._question(arguments)) if arguments.action else None,
         )
 
+    def explain(self, explanation: Explanation, arguments: ExplainArguments) -> messages.Explained:
+        """Adds its own decision, if the capability grants the request and there is an action to ask about.
+
+        Raises BadRequest: no such action, or not one of that operation."""
+        explained = messages.Explained(**msgspec.structs.asdict(explanation), external=True)
+        if not arguments.action:
+            return explained
+        question = self._question(
+            messages.ExternalArguments(
+                action=arguments.action,
+                tenant=explanation.tenant,
+                key_id=arguments.key_id,
+                alg=arguments.alg,
+                token_id=explanation.token_id,
+                client_cert_sha256=arguments.client_cert,
+                source=arguments.source,
+            )
+        )
+        if question.operation != arguments.op:
+            raise BadRequest(f"{arguments.action} needs the right {question.operation}, not {arguments.op}")
+        if not explanation.allowed:
+            return explained
+        return msgspec.structs.replace(
+            explained,
+            fails_open=question.operation_class in self._policy.fail_open,
+            tried=self._try(question),
+        )
+
     def flush(self, _: NoArguments) -> messages.Flushed:
         """No worker goes by a decision that it remembers, from the return on."""
         return messages.Flushed(self._generations.bump(EXTERNAL_POLICY))
@@ -104,13 +133,19 @@ class ExternalPolicyAdmin:
         try:
             answer = self._policy.decisions.ask_anew(question, secrets.token_hex(16))
         except PolicyUnavailable as error:
-            return messages.Tried(NO_DECISION, f"{error.fault}: {error.reason}", "", _milliseconds(began))
+            return messages.Tried(
+                messages.NO_DECISION, f"{error.fault}: {error.reason}", "", _milliseconds(began)
+            )
         decision = ALLOWED if answer.allow else DENIED
         return messages.Tried(decision, answer.reason, answer.decision_id, _milliseconds(began))
 
 
 class NoExternalPolicy:
     """Stands where there is none."""
+
+    def explain(self, explanation: Explanation, _: ExplainArguments) -> messages.Explained:
+        """The capability alone decides."""
+        return messages.Explained(**msgspec.structs.asdict(explanation))
 
     def show(self, _: messages.ExternalArguments) -> messages.ExternalView:
         """Raises NotFound."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
 
+from ronkms.capability.explanation import Explanation
 from ronkms.server.admin_messages import Name
 from ronkms.server.admin_policy_messages import KeyScope
+
+NO_DECISION: Final = "none"
 
 TokenId = Annotated[str, Meta(pattern=r"^([0-9a-f]{32})?\Z")]
 Fingerprint = Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?\Z")]
@@ -44,6 +47,15 @@ class Tried(msgspec.Struct, frozen=True):
     reason: str
     decision_id: str
     milliseconds: float
+
+
+class Explained(Explanation, frozen=True):
+    """Also by the external policy. ``external``: there is one. ``tried``: its decision, if the capability
+    grants the request and an action was given. ``fails_open``: without a decision such a request goes on."""
+
+    external: bool = False
+    fails_open: bool = False
+    tried: Tried | None = None
 
 
 class ExternalView(msgspec.Struct, frozen=True, kw_only=True):

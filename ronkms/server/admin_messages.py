@@ -122,7 +122,8 @@ class MintArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class ExplainArguments(WithSecrets, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A request that the token would go with. What is empty it does not state, but of a stored key ``alg`` is
-    found out. ``digest``, ``client_cert``: SHA-256, lower-case hex. ``time``: by default now."""
+    found out. ``digest``, ``client_cert``: SHA-256, lower-case hex. ``time``: by default now. ``action``, an
+    ``operationId`` of the API: ask the external policy too, as of now, for a client at ``source``."""
 
     token: Annotated[str, Meta(max_length=MAX_TOKEN)]
     op: Operation
@@ -131,6 +132,8 @@ class ExplainArguments(WithSecrets, frozen=True, forbid_unknown_fields=True, kw_
     digest: Name = ""
     client_cert: Name = ""
     time: Time | None = None
+    action: Name = ""
+    source: Name = ""
 
     def for_audit(self) -> msgspec.Struct:
         """The id that the token claims, instead of the token."""

@@ -97,7 +97,7 @@ class AdminOperations:
             "audit.sinks.test": _Operation(messages.SinkArguments, sinks.test, changes=_unnumbered),
             "config.get": _Operation(messages.NoArguments, self._config),
             "cap.mint": _Operation(messages.MintArguments, self._mint_token, changes=caps),
-            "cap.explain": _Operation(messages.ExplainArguments, ExplainOperation(context).explain),
+            "cap.explain": _Operation(messages.ExplainArguments, ExplainOperation(context, external).explain),
             "cap.revoke": _Operation(messages.RevokeArguments, self._revoke, changes=caps),
             "cap.revoked": _Operation(messages.NoArguments, self._revoked),
             "cap.roots": _Operation(messages.NoArguments, self._roots),

@@ -485,3 +485,36 @@ def test_config_check(tmp_path: Path) -> None:
     checked = ServerProcess(tmp_path / "data").ronctl("config", "check", str(path), check=False)
     assert checked.returncode == 2
     assert "policy_url: plain http is for loopback" in checked.stderr
+
+
+def test_explain_asks_it_or_says_that_it_decides_too(tmp_path: Path, point: DecisionPointProcess) -> None:
+    with serve(tmp_path, point, workers=1, KMS_POLICY_FAIL_OPEN="verify") as server:
+        tenant = Tenant(server, "explained")
+        tenant.create("k")
+
+        def explain(*more: str, op: str = "sign") -> tuple[int, str]:
+            told = server.ronctl("cap", "explain", tenant.token, "--op", op, "--key", "k", *more, check=False)
+            return told.returncode, told.stdout.partition("\n")[0] + told.stderr
+
+        not_asked = (
+            "allowed by the capability; the external policy decides too and was not asked: give --action"
+        )
+        assert explain() == (0, not_asked)
+        status, told = explain("--action", "sign")
+        assert (status, told.partition(" (d-")[0]) == (0, "allowed, by the external policy too")
+        point.behave(default={"allow": False, "reason": "change freeze"})
+        refused = "refused with 403 denied: external policy: change freeze"
+        status, told = explain("--action", "sign")
+        assert (status, told.partition(" (d-")[0]) == (1, refused)
+        assert tenant.sign().status == 403
+        status, told = explain("--action", "destroy_key")
+        assert status != 0
+        assert "destroy_key needs the right state, not sign" in told
+        status, told = explain("--action", "dance")
+        assert status != 0
+        assert "no action of that name" in told
+        point.stop()
+        status, told = explain("--action", "sign")
+        assert (status, told.partition(": ")[0]) == (1, "refused with 503 policy_unavailable")
+        status, told = explain("--action", "verify", op="verify")
+        assert (status, told.partition(": ")[0]) == (0, "allowed without a decision of the external policy")
