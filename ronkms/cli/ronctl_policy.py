@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 import click
 
+from ronkms.capability.possession import prove
 from ronkms.cli.ronctl_admin import ask
-from ronkms.cli.ronctl_parameters import duration, secretive
+from ronkms.cli.ronctl_parameters import duration, read_text, secretive
 from ronkms.cli.ronctl_parameters import key_id as checked_key_id
 from ronkms.cli.ronctl_policy_external import external
 from ronkms.cli.ronctl_target import Target, pass_target
+from ronkms.policy.entry import exception_statement
 from ronkms.policy.pq import VerifyMode
 from ronkms.server.admin_policy_messages import (
     EndArguments,
@@ -25,6 +29,7 @@ from ronkms.server.admin_policy_messages import (
 )
 
 _MODE: Final = click.Choice([mode.value for mode in VerifyMode])
+DEFAULT_VALID: Final = "1h"
 _SETTINGS: Final = ("verify-mode", "produce-hybrid", "rollout-percent")
 
 
@@ -92,16 +97,28 @@ def lock(target: Target, tenant: str, key_id: str) -> None:
     _show(ask(target.data_directory, "policy.lock", PolicyView, LockArguments(tenant, key_id)))
 
 
+def _exception(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option("--ttl", type=duration, required=True, help="How long, up to 30d."),
+        click.option("--verify-mode", type=_MODE, required=True, help="The mode that holds meanwhile."),
+        click.option("--reason", required=True, help="Why."),
+        click.option("--name", required=True, help="Name of the exception, as in a ticket."),
+    ):
+        command = option(command)
+    return _scope(command)
+
+
 @policy.command("except")
-@_scope
-@click.option("--name", required=True, help="Name of the exception, as in a ticket.")
-@click.option("--reason", required=True, help="Why.")
-@click.option("--verify-mode", type=_MODE, required=True, help="The mode that holds meanwhile.")
-@click.option("--ttl", type=duration, required=True, help="How long, up to 30d.")
+@_exception
 @click.option(
-    "--requester", type=secretive, required=True, help="Your admin capability: @FILE, or '-' for stdin."
+    "--requester",
+    type=secretive,
+    required=True,
+    help="Your admin capability, or what 'approve' made of it: @FILE, or '-' for stdin.",
 )
-@click.option("--approver", type=secretive, required=True, help="The second admin's capability: @FILE.")
+@click.option(
+    "--approver", type=secretive, required=True, help="The second admin's capability or approval: @FILE."
+)
 @pass_target
 def except_command(
     target: Target,
@@ -114,7 +131,8 @@ def except_command(
     requester: str,
     approver: str,
 ) -> None:
-    """Lets another mode hold for a while, whatever is locked. Takes the capabilities of two admins."""
+    """Lets another mode hold for a while, whatever is locked. Takes the capabilities of two admins, or their
+    approvals of just this (see 'approve')."""
     arguments = ExceptArguments(
         tenant=tenant,
         key_id=key_id,
@@ -126,6 +144,52 @@ def except_command(
         approver_token=approver,
     )
     _show(ask(target.data_directory, "policy.except", PolicyView, arguments))
+
+
+@policy.command()
+@_exception
+@click.option(
+    "--token", type=secretive, required=True, help="Your admin capability: @FILE, or '-' for stdin."
+)
+@click.option("--valid", type=duration, default=DEFAULT_VALID, help="How long it may be used, up to 24h.")
+@pass_target
+def approve(
+    target: Target,
+    tenant: str,
+    key_id: str,
+    name: str,
+    reason: str,
+    verify_mode: str,
+    ttl: int,
+    token: str,
+    valid: int,
+) -> None:
+    """Prints the approval of an exception, offline: your capability, and a signature over just this exception
+    by the key of the client certificate that it is bound to (--client-cert, --client-key of ronctl).
+
+    Give it to 'except' as --requester or --approver."""
+    if not target.client_cert:
+        raise click.UsageError(
+            "name the certificate: ronctl --client-cert FILE --client-key FILE policy approve"
+        )
+    statement = exception_statement(
+        tenant=tenant,
+        key_id=key_id,
+        name=name,
+        reason=reason,
+        verify_mode=VerifyMode(verify_mode),
+        ttl=ttl,
+    )
+    certificate = Path(target.client_cert)
+    key = Path(target.client_key or target.client_cert)
+    proof = prove(
+        token,
+        statement=statement,
+        until=int(time.time()) + valid,
+        certificate=read_text(certificate).encode(),
+        key=read_text(key).encode(),
+    )
+    click.echo(proof)
 
 
 @policy.command()

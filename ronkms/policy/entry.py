@@ -86,6 +86,26 @@ class ExceptionEnded(
     at: int
 
 
+def exception_statement(
+    *, tenant: str, key_id: str, name: str, reason: str, verify_mode: VerifyMode, ttl: int
+) -> bytes:
+    """What an admin signs who agrees to an exception (docs/formats/policy.md, "Approval").
+
+    ``ttl`` in seconds."""
+    return _encoder.encode(
+        {
+            "policy.except": {
+                "tenant": tenant,
+                "key_id": key_id,
+                "name": name,
+                "reason": reason,
+                "verify_mode": verify_mode.value,
+                "ttl": ttl,
+            }
+        }
+    )
+
+
 Entry = DefaultsSet | ScopeSet | Locked | Excepted | ExceptionEnded
 
 _decoder: Final[msgspec.json.Decoder[Entry]] = msgspec.json.Decoder(Entry)

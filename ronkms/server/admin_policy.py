@@ -7,9 +7,10 @@ from functools import partial
 from typing import Final, Protocol
 
 from ronkms.audit.protocol import AuditTrail
+from ronkms.capability.possession import presented
 from ronkms.capability.protocol import CapabilityVerifier
 from ronkms.domain.operation import Operation, Outcome
-from ronkms.errors import BadRequest, Denied, KmsError
+from ronkms.errors import BadRequest, Denied, KmsError, Unauthenticated
 from ronkms.policy.entry import Entry, Excepted, ExceptionEnded, Locked, ScopeSet
 from ronkms.policy.registry import PolicyRegistry
 from ronkms.policy.rollout import selected
@@ -107,8 +108,8 @@ class PolicyOperations:
 
     def make_exception(self, arguments: messages.ExceptArguments) -> messages.PolicyView:
         """Raises Denied, Unauthenticated (the capabilities), Conflict, BadRequest, BackendUnavailable."""
-        requester = self._admin_token(arguments.requester_token, arguments)
-        approver = self._admin_token(arguments.approver_token, arguments)
+        requester = self._admin_token("requester", arguments.requester_token, arguments)
+        approver = self._admin_token("approver", arguments.approver_token, arguments)
         if requester == approver:
             raise Denied("an exception takes the admin capabilities of two people; these are one token's")
         self._registry.change(
@@ -146,14 +147,24 @@ class PolicyOperations:
             record("outcome", Outcome.OK)
             self._changed("end", one.tenant, one.key_id)
 
-    def _admin_token(self, token: str, arguments: messages.ExceptArguments) -> str:
+    def _admin_token(self, role: str, given: str, arguments: messages.ExceptArguments) -> str:
+        """The token's id. Who asks over this socket operates the server and is told why not."""
+        try:
+            return self._approval(given, arguments)
+        except Denied as error:
+            raise Denied(f"the {role}'s capability: {error.reason}") from None
+        except Unauthenticated as error:
+            raise Unauthenticated(f"the {role}'s capability: {error.reason}") from None
+
+    def _approval(self, given: str, arguments: messages.ExceptArguments) -> str:
+        now = self._registry.state.now()
+        token, client_cert = presented(given, statement=arguments.statement(), now=now)
         capability = self._context.capabilities.authenticate(token)
         if capability.tenant != arguments.tenant:
-            raise Denied(
-                f"a capability for tenant {capability.tenant} approves nothing for {arguments.tenant}"
-            )
-        # There is no client certificate on a Unix socket: a bound token approves nothing here.
-        capability.require(Operation.ADMIN, key_id=arguments.key_id or "*", client_cert="")
+            raise Denied(f"is for tenant {capability.tenant} and approves nothing for {arguments.tenant}")
+        if capability.bound and not client_cert:
+            raise Denied("is bound to a client certificate: give what ronctl policy approve makes of it")
+        capability.require(Operation.ADMIN, key_id=arguments.key_id or "*", client_cert=client_cert)
         return capability.token_id
 
     def _record(self, one: Excepted, entry: int, phase: str, outcome: Outcome, code: str = "") -> None:

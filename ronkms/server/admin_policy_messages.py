@@ -8,7 +8,8 @@ import msgspec
 from msgspec import Meta
 
 from ronkms.capability.inspection import claimed_id
-from ronkms.policy.entry import Percent
+from ronkms.capability.possession import MAX_PROOF, token_of
+from ronkms.policy.entry import Percent, exception_statement
 from ronkms.policy.pq import VerifyMode
 from ronkms.server.admin_messages import WithSecrets
 
@@ -16,7 +17,7 @@ Tenant = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}\Z")]
 KeyScope = Annotated[str, Meta(pattern=r"^([a-z0-9][a-z0-9._-]{0,127})?\Z")]
 ExceptionName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]
 Reason = Annotated[str, Meta(min_length=1, max_length=512)]
-Token = Annotated[str, Meta(max_length=8192)]
+TokenOrProof = Annotated[str, Meta(max_length=MAX_PROOF)]
 
 
 class InspectArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,7 +55,8 @@ class LockArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ExceptArguments(WithSecrets, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``ttl`` in seconds. The tokens: two capabilities with the right ``admin`` and different token ids."""
+    """``ttl`` in seconds. The tokens: two capabilities with the right ``admin`` and different token ids; of
+    one that is bound to a client certificate a proof of possession for :meth:`statement`."""
 
     tenant: Tenant
     key_id: KeyScope = ""
@@ -62,15 +64,26 @@ class ExceptArguments(WithSecrets, frozen=True, forbid_unknown_fields=True, kw_o
     reason: Reason
     verify_mode: VerifyMode
     ttl: int
-    requester_token: Token
-    approver_token: Token
+    requester_token: TokenOrProof
+    approver_token: TokenOrProof
+
+    def statement(self) -> bytes:
+        """What an admin agrees to."""
+        return exception_statement(
+            tenant=self.tenant,
+            key_id=self.key_id,
+            name=self.name,
+            reason=self.reason,
+            verify_mode=self.verify_mode,
+            ttl=self.ttl,
+        )
 
     def for_audit(self) -> msgspec.Struct:
         """The token ids, as the tokens name them, instead of the tokens."""
         return msgspec.structs.replace(
             self,
-            requester_token=claimed_id(self.requester_token),
-            approver_token=claimed_id(self.approver_token),
+            requester_token=claimed_id(token_of(self.requester_token)),
+            approver_token=claimed_id(token_of(self.approver_token)),
         )
 
 

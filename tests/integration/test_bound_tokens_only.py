@@ -7,6 +7,7 @@ import json
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -168,3 +169,51 @@ def test_explain_knows_the_setting(party: Party) -> None:
     assert party.server.ronctl("cap", "explain", party.bound_to(party.first), *asked).returncode == 0
     other = party.server.ronctl("cap", "explain", party.bound_to(party.second), *asked, check=False)
     assert "check 2 of block 0 (client_cert) failed" in other.stdout
+
+
+def test_two_admins_with_bound_tokens_approve_an_exception(party: Party, tmp_path: Path) -> None:
+    party.server.ronctl("policy", "lock", "--tenant", "default")
+    wanted = ["--tenant", "default", "--name", "CHG-9", "--reason", "old verifiers", "--verify-mode", "or"]
+    wanted += ["--ttl", "1h"]
+
+    def approve(pair: Pair, *more: str, bound_to: Pair | None = None) -> str:
+        holder = bound_to or pair
+        token = party.mint("--op", "admin", "--client-cert-sha256", holder.fingerprint)
+        certificate = ("--client-cert", str(pair.cert), "--client-key", str(pair.key))
+        return party.server.ronctl(
+            *certificate, "policy", "approve", *wanted, *more, "--token", token
+        ).stdout.strip()
+
+    def ask(requester: str, approver: str) -> tuple[int, str]:
+        for name, text in (("requester", requester), ("approver", approver)):
+            (tmp_path / name).write_text(text)
+        tokens = ("--requester", f"@{tmp_path / 'requester'}", "--approver", f"@{tmp_path / 'approver'}")
+        told = party.server.ronctl("policy", "except", *wanted, *tokens, check=False)
+        return told.returncode, told.stdout + told.stderr
+
+    first, second = approve(party.first), approve(party.second)
+    bare = party.mint("--op", "admin", "--client-cert-sha256", party.second.fingerprint)
+    refused = {
+        bare: "is bound to a client certificate: give what ronctl policy approve makes of it",
+        approve(party.second, "--ttl", "2h"): "the proof of possession is not for just this request",
+        approve(party.second, bound_to=party.first): "check 2 of block 0 (client_cert) failed",
+        "x": "",
+    }
+    for approver, cause in refused.items():
+        status, told = ask(first, approver)
+        assert status != 0
+        assert told.startswith(f"error: the approver's capability: {cause}"), told
+    status, told = ask(first, first)
+    assert (status, told.partition(":")[0]) == (1, "error"), told
+    assert "these are one token's" in told
+    status, told = ask(first, second)
+    assert status == 0, told
+    assert "exception           tenant CHG-9: verify_mode or until" in told
+    intents = [
+        record["detail"]
+        for record in read_records(party.server.data_dir)
+        if record.get("detail", "").startswith("policy.except") and record["phase"] == "intent"
+    ]
+    assert all("rkp1" not in detail for detail in intents)
+    assert intents[-1].count("token_id=") == 2
+    party.server.ronctl("policy", "end", "--tenant", "default", "--name", "CHG-9")
