@@ -96,14 +96,15 @@ def read_log(directory: Path, archive: Path | None) -> Log:
             if record.get("op") == "retention":
                 if removal is not None and record["retention"]["segments"] < removal["segments"]:
                     raise Fault(f"{where}: a removal goes back")
-                removal, said = record["retention"], len(leaves)
+                removal = record["retention"]
+                if removal["segments"] >= first - 1 and said < 0:
+                    said = len(leaves)
+                if removal["segments"] == first - 1 and removal["records"] != left:
+                    raise Fault("another number of records left than the log says")
             leaves.append(sha256(b"\x00" + line))
             previous = leaves[-1].hex()
-    if first > 1:
-        if removal is None or removal["segments"] < first - 1:
-            raise Fault("segments are missing, and no record says that they left")
-        if removal["segments"] == first - 1 and removal["records"] != left:
-            raise Fault("another number of records left than the log says")
+    if first > 1 and (removal is None or removal["segments"] < first - 1):
+        raise Fault("segments are missing, and no record says that they left")
     return Log(leaves, left, said)
 
 

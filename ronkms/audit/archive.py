@@ -92,9 +92,13 @@ def _copy(source: Path, target: Path) -> None:
 
 def differing_copies(directory: Path, archive: Path) -> list[Finding]:
     """Segments of a log whose copies in its archive have other bytes. Raises OSError."""
-    both = [each for each in list_segments(directory) if (archive / each.path.name).exists()]
-    return [
-        Finding(each.path.name, f"has other bytes in the log than in {archive}")
-        for each in both
-        if not same_bytes(each.path, archive / each.path.name)
-    ]
+    found = []
+    for segment in list_segments(directory):
+        copy = archive / segment.path.name
+        try:
+            differs = copy.exists() and not same_bytes(segment.path, copy)
+        except FileNotFoundError:  # it has left meanwhile
+            continue
+        if differs:
+            found.append(Finding(segment.path.name, f"has other bytes in the log than in {archive}"))
+    return found

@@ -56,7 +56,7 @@ def read_segments(segments: Sequence[Segment]) -> Iterator[AuditRecord]:
     continue the chain; those before it were yielded."""
     seq, leaf = -1, ""
     for segment in segments:
-        for line in lines_of(segment.path):
+        for line in lines_of(segment):
             where = f"{segment.path.name}:{line.number}"
             if not line.ended and segment is segments[-1]:
                 return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple
 
 MAX_LINE: Final = (1 << 20) + 256
 """Longest line in bytes, newline included."""
@@ -18,6 +18,17 @@ class Segment(NamedTuple):
 
     number: int
     path: Path
+    copy: Path | None = None
+    """Where its copy is when it has left the directory of a running server."""
+
+    def open(self) -> BinaryIO:
+        """For reading. Raises OSError."""
+        try:
+            return self.path.open("rb")
+        except FileNotFoundError:
+            if self.copy is None:
+                raise
+        return self.copy.open("rb")
 
 
 class Line(NamedTuple):
@@ -44,8 +55,13 @@ def segment_name(number: int) -> str:
 
 def list_segments(directory: Path, archive: Path | None = None) -> list[Segment]:
     """The segments in order; those that are only in ``archive`` too. Raises OSError."""
-    found = {} if archive is None else _segments(archive)
-    found |= _segments(directory)
+    # In this order: what leaves in between is in the archive already.
+    found = _segments(directory)
+    if archive is not None:
+        copies = _segments(archive)
+        found = copies | {
+            number: segment._replace(copy=archive / segment.path.name) for number, segment in found.items()
+        }
     return [found[number] for number in sorted(found)]
 
 
@@ -65,9 +81,9 @@ def list_torn(directory: Path) -> list[Path]:
     return sorted(path for path in directory.iterdir() if path.name.endswith(".torn"))
 
 
-def lines_of(path: Path) -> Iterator[Line]:
+def lines_of(segment: Segment) -> Iterator[Line]:
     """The lines of a segment in constant memory; longer ones come in pieces. Raises OSError."""
-    with path.open("rb") as file:
+    with segment.open() as file:
         number = 0
         while line := file.readline(MAX_LINE + 1):
             number += 1

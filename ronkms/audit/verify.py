@@ -24,8 +24,10 @@ from ronkms.audit.note import NoteKey
 from ronkms.audit.segments import Segment, lines_of, list_segments, list_torn, segment_name
 from ronkms.audit.verify_checkpoints import CheckpointProof, KeptNote
 from ronkms.audit.verify_removals import RecordedRemovals
+from ronkms.errors import Unavailable
 
 MAX_PROBLEMS: Final = 20
+MAX_RESTARTS: Final = 10
 _ORIGIN: Final = "0" * 64
 _LINK: Final = re.compile(
     rb'\{"seq":(0|[1-9][0-9]{0,18}),"prev":"([0-9a-f]{64})",'
@@ -72,13 +74,26 @@ def verify_directory(
     keys: Sequence[NoteKey] = (),
     kept: Sequence[KeptNote] = (),
 ) -> Report:
-    """Verifies every record of every segment, and every checkpoint. Raises OSError.
+    """Verifies every record of every segment, and every checkpoint, of a running server too.
+
+    Raises OSError, Unavailable.
 
     ``archived``: the segments before the first one here may be missing without a record that says so.
     ``archive``: where segments that left were copied to; then the whole log must be there. ``keys``: of the
     checkpoints; the directory's own without any. ``kept``: checkpoints that were kept elsewhere."""
-    proof = CheckpointProof(directory, keys, kept)
-    return _Verification(anchor, proof, archived=archived, archive=archive).run(directory)
+    for _ in range(MAX_RESTARTS):
+        first = list_segments(directory)[:1]
+        try:
+            proof = CheckpointProof(directory, keys, kept)
+            report = _Verification(anchor, proof, archived=archived, archive=archive).run(directory)
+        except FileNotFoundError:
+            if list_segments(directory)[:1] == first:
+                raise
+            continue
+        if report.good or list_segments(directory)[:1] == first:
+            return report
+        # The server runs, and old segments have left between the looks at checkpoints and records.
+    raise Unavailable(f"{directory}: segments leave faster than they are read; give --archive")
 
 
 class _Verification:
@@ -142,7 +157,7 @@ class _Verification:
 
     def _follow(self, segment: Segment, *, last: bool) -> bool:
         """Follows the chain through one segment. False if it breaks, which ends the verification."""
-        for line in lines_of(segment.path):
+        for line in lines_of(segment):
             where = f"{segment.path.name}:{line.number}"
             if not line.ended:
                 what = "an unfinished record"

@@ -16,7 +16,7 @@ class RecordedRemovals:
     """Fed with the records in order."""
 
     def __init__(self) -> None:
-        self._newest: tuple[int, Removal] | None = None
+        self._known: list[tuple[int, Removal]] = []
 
     def fault(self, record: Mapping[str, Any]) -> str:
         """What is wrong with the next record; empty if nothing is."""
@@ -27,10 +27,10 @@ class RecordedRemovals:
         except msgspec.ValidationError:
             return "records no removal"
         if removal.records > record["seq"] or (
-            self._newest is not None and removal.segments < self._newest[1].segments
+            self._known and removal.segments < self._known[-1][1].segments
         ):
             return "records a removal that cannot have been"
-        self._newest = record["seq"], removal
+        self._known.append((record["seq"], removal))
         return ""
 
     def missing(self, first_segment: int, first_record: int, signed: int) -> Finding | None:
@@ -38,16 +38,18 @@ class RecordedRemovals:
 
         ``first_record``: number of the first record that is there. ``signed``: size of the largest checkpoint
         that holds."""
-        if self._newest is None or self._newest[1].segments < first_segment - 1:
-            known = 0 if self._newest is None else self._newest[1].segments
+        gone = first_segment - 1
+        reasons = [(record, removal) for record, removal in self._known if removal.segments >= gone]
+        if not reasons:
+            known = self._known[-1][1].segments if self._known else 0
             return Finding(segment_name(known + 1), "is missing, and no record says that it was removed")
-        record, removal = self._newest
-        if removal.segments == first_segment - 1 and removal.records != first_record:
-            what = (
-                f"begins with record {first_record}; record {record} says that {removal.records} were removed"
-            )
-            return Finding(segment_name(first_segment), what)
+        for record, removal in reasons:
+            if removal.segments == gone and removal.records != first_record:
+                said = f"record {record} says that {removal.records} were removed"
+                return Finding(segment_name(first_segment), f"begins with record {first_record}; {said}")
+        # A newer one, of what is to leave next, may wait for its checkpoint still.
+        record = reasons[0][0]
         if record >= signed:
             what = f"is missing, and record {record}, which says that it was removed, is under no checkpoint"
-            return Finding(segment_name(first_segment - 1), what)
+            return Finding(segment_name(gone), what)
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ronkms_native import Custody
 
+from ronkms.audit import verify
 from ronkms.audit.export import Selection, export_directory
 from ronkms.audit.follower import LogFollower, first_record, line_of
 from ronkms.audit.log_keys import LogSigner
@@ -19,7 +21,16 @@ from ronkms.audit.proof import prove_consistency, prove_inclusion, verify_proof
 from ronkms.audit.recheck import LogRecheck
 from ronkms.audit.retention_state import Removed, check_present, read_removed, write_removed
 from ronkms.audit.segment_ends import first_of, last_of
-from ronkms.audit.segments import list_segments, list_torn, segment_name, segment_number, torn_of
+from ronkms.audit.segments import (
+    Line,
+    Segment,
+    lines_of,
+    list_segments,
+    list_torn,
+    segment_name,
+    segment_number,
+    torn_of,
+)
 from ronkms.audit.sinks.position import Position, PositionFile, needed_segment
 from ronkms.audit.tree_state import check_log
 from ronkms.audit.verify import verify_directory
@@ -52,6 +63,36 @@ def test_names_of_segments_lead_back(number: int) -> None:
 def test_a_number_has_one_name(name: str) -> None:
     number = segment_number(name)
     assert number is None or segment_name(number) == name
+
+
+@pytest.mark.parametrize("with_archive", [True, False])
+def test_segments_that_leave_while_they_are_verified(
+    retained: RetainedLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_archive: bool
+) -> None:
+    retained.fill(6)
+    archive = tmp_path / "archive"
+    retention = retained.retention(days=30, archive=archive)
+    retention.turn()
+    retention.turn()
+    retained.age(31)
+    retention.turn()
+    retained.checkpointer.step(history=True)
+    read = []
+
+    def interrupted(segment: Segment) -> Iterator[Line]:
+        read.append(segment)
+        if len(read) == 2:
+            assert retention.turn().removed == 4
+        return lines_of(segment)
+
+    monkeypatch.setattr(verify, "lines_of", interrupted)
+    report = verify_directory(retained.directory, archive=archive if with_archive else None)
+    assert report.good, report.problems
+    assert retained.numbers == [5, 6, 7]
+    assert report.first_record == 0 if with_archive else report.first_record > 0
+    assert len(read) == (7 if with_archive else 5), "from the archive, or anew"
+    exported = b"".join(export_directory(retained.directory, "jsonl", Selection(), archive))
+    assert exported.count(b"\n") == report.records
 
 
 def test_old_segments_leave_and_the_rest_proves_them(retained: RetainedLog, tmp_path: Path) -> None:
@@ -352,6 +393,9 @@ def test_recorded_removals() -> None:
     assert "says that 40" in str(removals.missing(3, 41, 51))
     assert "under no checkpoint" in str(removals.missing(3, 40, 50))
     assert str(removals.missing(4, 60, 51)).startswith("audit-00000003.jsonl: is missing")
+    assert removals.fault(removal(55, 3, 50)) == ""
+    assert removals.missing(3, 40, 51) is None, "the next removal waits for its checkpoint"
+    assert "record 55" in str(removals.missing(4, 50, 51))
     for wrong in (
         removal(60, 1, 40),
         removal(60, 3, 61),
