@@ -117,6 +117,7 @@ class Application:
         self.bus = LocalBus(directory / "bus")
         opened.callback(self.bus.close)
         self.audit_parts = AuditParts(settings, directory / "audit", self.arena, self.custody)
+        self.audit_parts.look_for_loss(self.store)
         self.audit = self.audit_parts.trail
         self.digest_rotation = self.audit_parts.digest_rotation
         self.sink_board = self.audit_parts.sink_board
@@ -288,6 +289,10 @@ class Application:
     def disable_due(self) -> None:
         """Disables what has come to the end of its stages."""
         self.service.disable_due(int(time.time()))
+
+    def anchor_audit(self) -> None:
+        """Lets the key store remember how far the audit log has come."""
+        self.audit_parts.remember(self.store)
 
     def audit_retention(self) -> Callable[[], None]:
         """What archiving and retention of the audit log do in one turn; for a thread of the admin process."""

@@ -25,6 +25,7 @@ from ronkms.audit.digest_rotation import DigestRotation
 from ronkms.audit.escrow import read_recipient
 from ronkms.audit.intents import needed_segment as segment_needed_for_intents
 from ronkms.audit.log import AuditLogTrail
+from ronkms.audit.log_anchor import LogAnchor
 from ronkms.audit.log_keys import LogSigner, ensure_log_keys
 from ronkms.audit.note import NoteKey
 from ronkms.audit.receipt import CheckpointReceipts
@@ -41,9 +42,19 @@ from ronkms.audit.witness_reporter import WitnessReporter
 from ronkms.config.settings import Settings
 from ronkms.domain.measure import AUDIT_CHECKPOINT, AUDIT_DIGEST, AUDIT_RECEIPT, COUNTER_INDEX
 from ronkms.domain.operation import Operation, Outcome
-from ronkms.errors import AuditUnavailable, BadRequest, ConfigError, IntegrityError, StartError, Unavailable
+from ronkms.errors import (
+    AuditUnavailable,
+    BadRequest,
+    ConfigError,
+    IntegrityError,
+    KmsError,
+    StartError,
+    Unavailable,
+)
+from ronkms.journal import AnchorKeeper
 
 SINKS_PRINCIPAL: Final = "system:audit-sinks"
+LOSS_PRINCIPAL: Final = "system:audit"
 
 _log = structlog.get_logger()
 
@@ -58,6 +69,7 @@ class AuditParts:
         self._arena = arena
         self._custody = custody
         log = _open_audit_log(settings, arena, directory)
+        self._found = log.head
         prepare_positions(settings.audit_sinks, directory, log.head)
         self._origin = ensure_log_keys(directory, custody).origin
         self.digest_epochs_found = len(read_epochs(directory).epochs)
@@ -91,6 +103,44 @@ class AuditParts:
             ask=partial(arena.bump, AUDIT_RECEIPT),
             published=partial(arena.generation, AUDIT_CHECKPOINT),
         )
+
+    def look_for_loss(self, keeper: AnchorKeeper) -> None:
+        """Whether ``audit/`` alone was removed or rolled back, by what ``keeper`` remembers: then a record of
+        the log says so, once, and the failure is counted. In the arbiter, before it serves.
+
+        Raises OSError."""
+        anchor = LogAnchor(self._directory, self._origin, keeper)
+        fault = anchor.fault(*self._found)
+        if fault:
+            self._counter("kms_audit_integrity_failed_total")()
+            _log.error(
+                "audit_integrity_failed", error=fault, advice="put audit/ back as it was, or find out why"
+            )
+            try:
+                self.trail.record(
+                    op=Operation.ADMIN,
+                    outcome=Outcome.ERROR,
+                    tenant="",
+                    token_id=LOSS_PRINCIPAL,
+                    corr_id=secrets.token_hex(16),
+                    code="integrity",
+                    detail=f"audit.lost {fault}",
+                )
+            except AuditUnavailable:  # the next start says it again
+                return
+        self.remember(keeper)
+
+    def remember(self, keeper: AnchorKeeper) -> None:
+        """Lets ``keeper`` remember the log as far as it is on disk."""
+        log = self.trail.native
+        records, leaf = log.head
+        if not records:
+            return
+        try:
+            log.wait_durable(records - 1)
+            LogAnchor(self._directory, self._origin, keeper).remember(records, leaf)
+        except (AuditWriteError, KmsError) as error:
+            _log.warning("audit_not_anchored", error=str(error), advice="it is tried again")
 
     def missing(self) -> list[str]:
         """What keeps operations from being recorded, in words; empty when nothing does."""

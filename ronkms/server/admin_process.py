@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import socket
+import time
 from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Final
@@ -40,6 +41,7 @@ SUMMARY_SECONDS: Final = 10.0
 INTENTS_SECONDS: Final = 5.0
 DIGEST_KEY_SECONDS: Final = 2.0
 RETENTION_SECONDS: Final = 2.0
+ANCHOR_SECONDS: Final = 3600.0
 CLOCK_SECONDS: Final = 5.0
 PROBE_SECONDS: Final = 1.0
 USAGE_SECONDS: Final = 0.5
@@ -115,6 +117,7 @@ class AdminProcess:
         watching.stop()
         self._summarize()
         checkpointer.stop()
+        application.anchor_audit()
 
     def _external_admin(self, health: ExternalPolicyHealth | None) -> ExternalPolicyAdmin | None:
         application = self._application
@@ -171,6 +174,7 @@ class AdminProcess:
     def _chores(self, operations: AdminOperations) -> list[Chore]:
         application = self._application
         ttl_seconds = application.settings.verify_cache_ttl_ms / 1000
+        in_an_hour = time.monotonic() + ANCHOR_SECONDS  # the start has just done it
         follow_intents = partial(application.follow_intents, self._running)
         return [
             # First, before others make changes that an intent of the predecessor may have been about.
@@ -183,6 +187,7 @@ class AdminProcess:
             Chore("rollout", ROLLOUT_SECONDS, application.prepare_hybrids),
             Chore("policy exceptions", EXCEPTION_SECONDS, operations.end_expired),
             Chore("audit digest keys", DIGEST_KEY_SECONDS, application.audit_parts.keep_digest_keys),
+            Chore("audit anchor", ANCHOR_SECONDS, application.anchor_audit, due=in_an_hour),
             Chore("clock", CLOCK_SECONDS, self._watch_clock),
         ]
 
