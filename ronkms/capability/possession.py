@@ -51,7 +51,7 @@ def prove(token: str, *, statement: bytes, until: int, certificate: bytes, key: 
     try:
         leaf = x509.load_pem_x509_certificates(certificate)[0]
         private = load_pem_private_key(key, None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion):
         raise BadRequest("the client certificate and its key must be PEM, the key not encrypted") from None
     if private.public_key() != leaf.public_key():
         raise BadRequest("the key is not that of the client certificate")
@@ -80,11 +80,12 @@ def presented(text: str, *, statement: bytes, now: int) -> Presented:
         proof = msgspec.json.decode(base64.b64decode(text[len(PREFIX) :], b"-_", validate=True), type=_Proof)
         leaf = x509.load_der_x509_certificate(proof.certificate)
         public = leaf.public_key()
-    except (ValueError, binascii.Error, msgspec.MsgspecError, UnsupportedAlgorithm):
+        begins, ends = leaf.not_valid_before_utc, leaf.not_valid_after_utc
+    except (ValueError, binascii.Error, msgspec.MsgspecError, UnsupportedAlgorithm, x509.InvalidVersion):
         raise BadRequest("the proof of possession is malformed or cut") from None
     if not now < proof.until <= now + MAX_VALID_SECONDS:
         raise Denied("the proof of possession has ended, or is good for longer than a day")
-    if not leaf.not_valid_before_utc <= datetime.fromtimestamp(now, UTC) <= leaf.not_valid_after_utc:
+    if not begins <= datetime.fromtimestamp(now, UTC) <= ends:
         raise Denied("the client certificate of the proof of possession is not valid now")
     _verify(public, proof.signature, _message(proof.token, proof.certificate, proof.until, statement))
     return Presented(proof.token, hashlib.sha256(proof.certificate).hexdigest())
