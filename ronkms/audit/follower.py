@@ -53,8 +53,8 @@ class LogFollower:
         """Name of the segment that is read now."""
         return segment_name(self._segment)
 
-    def read(self, end: int) -> list[bytes]:
-        """Leaf hashes of the next records; see :meth:`read_records`."""
+    def read(self, end: int) -> bytes:
+        """Leaf hashes of the next records, one behind the other; see :meth:`read_records`."""
         return self._next(end)[1]
 
     def read_records(self, end: int) -> list[Followed]:
@@ -62,51 +62,51 @@ class LogFollower:
 
         Empty when there is nothing more to read. Raises IntegrityError with the place, OSError."""
         first = self.record
-        lines, leaves = self._next(end)
-        numbered = enumerate(zip(lines.split(b"\n"), leaves, strict=False), first)
+        data, joined = self._next(end)
+        leaves = [joined[at : at + HASH_BYTES] for at in range(0, len(joined), HASH_BYTES)]
+        numbered = enumerate(zip(data.split(b"\n"), leaves, strict=False), first)
         return [Followed(number, line, leaf) for number, (line, leaf) in numbered]
 
-    def _next(self, end: int) -> tuple[bytes, list[bytes]]:
-        """Lines and their leaf hashes."""
+    def _next(self, end: int) -> tuple[bytes, bytes]:
+        """Lines, and what may stand behind them; their leaf hashes."""
         while self.record < end:
             following = self._path(self._segment + 1).exists()
             data = self._read()
-            if data:
-                return self._take(data, end)
+            if b"\n" in data:
+                return data, self._take(data, end)
             if not following:
                 if len(list_segments(self._directory)) and not self._path(self._segment).exists():
                     raise IntegrityError(f"{self.segment} is missing")
-                return b"", []
-            if self._read(raw=True):
+                return b"", b""
+            if data:
                 raise IntegrityError(f"{self.segment} ends within a record, at byte {self._offset}")
             self._segment += 1
             self._offset = 0
-        return b"", []
+        return b"", b""
 
-    def _take(self, data: bytes, end: int) -> tuple[bytes, list[bytes]]:
-        joined, length = follow_log(data, self.record, self.leaf, end - self.record)
-        leaves = [joined[at : at + HASH_BYTES] for at in range(0, len(joined), HASH_BYTES)]
-        if length < len(data) and (due := self.record + len(leaves)) < end:
+    def _take(self, data: bytes, end: int) -> bytes:
+        leaves, length = follow_log(data, self.record, self.leaf, end - self.record)
+        due = self.record + len(leaves) // HASH_BYTES
+        if due < end and data.find(b"\n", length) >= 0:
             raise IntegrityError(
                 f"{self.segment} at byte {self._offset + length}: record {due} is due here, and does not"
                 " continue the chain: it or the one before was changed, removed or reordered"
             )
         self._offset += length
-        self.record += len(leaves)
-        self.leaf = leaves[-1]
-        return data[:length], leaves
+        self.record = due
+        self.leaf = leaves[-HASH_BYTES:]
+        return leaves
 
-    def _read(self, *, raw: bool = False) -> bytes:
-        """Whole lines from here on; with ``raw`` whatever is there."""
+    def _read(self) -> bytes:
+        """What is there from here on, a read at most."""
         try:
             descriptor = os.open(self._path(self._segment), os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             return b""
         try:
-            data = os.pread(descriptor, _CHUNK, self._offset)
+            return os.pread(descriptor, _CHUNK, self._offset)
         finally:
             os.close(descriptor)
-        return data if raw else data[: data.rfind(b"\n") + 1]
 
     def _path(self, number: int) -> Path:
         path = self._directory / segment_name(number)

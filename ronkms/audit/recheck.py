@@ -11,6 +11,7 @@ from pathlib import Path
 import structlog
 
 from ronkms.audit.follower import LogFollower, first_record
+from ronkms.audit.merkle import HASH_BYTES
 from ronkms.audit.retention_state import check_present, read_removed
 from ronkms.audit.tree_state import tree_reader
 from ronkms.errors import IntegrityError
@@ -64,14 +65,18 @@ class LogRecheck:
         follower = self._follower
         start = follower.record
         leaves = follower.read(size)
-        for position, (found, due) in enumerate(
-            zip(leaves, self._tree.nodes(0, start, len(leaves)), strict=True), start=start
-        ):
-            if found != due:
-                raise IntegrityError(
-                    f"record {position} in {follower.segment} was changed after it was written"
-                )
+        due = b"".join(self._tree.nodes(0, start, len(leaves) // HASH_BYTES))
+        if leaves != due:
+            self._tree.node(0, follower.record - 1)  # says so if the tree became shorter
+            at = next(at for at in range(0, len(leaves), HASH_BYTES) if not _equal(leaves, due, at))
+            raise IntegrityError(
+                f"record {start + at // HASH_BYTES} in {follower.segment} was changed after it was written"
+            )
         if not leaves:
             if start < size:
                 raise IntegrityError(f"the log ends with record {start - 1}; {size} were recorded")
             self._follower = None
+
+
+def _equal(leaves: bytes, due: bytes, at: int) -> bool:
+    return leaves[at : at + HASH_BYTES] == due[at : at + HASH_BYTES]

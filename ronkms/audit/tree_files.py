@@ -6,11 +6,12 @@ One writer; any number of readers, which see the complete subtrees as soon as th
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Self
 
-from ronkms.audit.merkle import HASH_BYTES, node_hash, root
+from ronkms_native import parent_hashes
+
+from ronkms.audit.merkle import HASH_BYTES, root
 from ronkms.errors import IntegrityError
 from ronkms.journal.durable_file import FILE_MODE, make_directory, sync_directory, sync_file, write_at
 
@@ -82,10 +83,12 @@ class TreeWriter(TreeReader):
         """Root of all leaves."""
         return root(self, self.size)
 
-    def append(self, leaves: Sequence[bytes]) -> None:
-        """Adds leaf hashes and what they complete, lowest level first. Raises OSError."""
+    def append(self, leaves: bytes) -> None:
+        """Adds leaf hashes, one behind the other, and what they complete, lowest level first.
+
+        Raises OSError."""
         self._extend(0, self.size, leaves)
-        self.size += len(leaves)
+        self.size += len(leaves) // HASH_BYTES
 
     def cut(self, size: int) -> None:
         """Goes back to ``size`` leaves, or to as many as are there. Raises OSError."""
@@ -104,18 +107,19 @@ class TreeWriter(TreeReader):
                 os.ftruncate(self._file(int(path.name[6:])), 0)
         size = self.size
         for start in range(0, size, _REBUILD_HASHES):
-            self._extend(0, start, self.nodes(0, start, min(_REBUILD_HASHES, size - start)), write=False)
+            leaves = b"".join(self.nodes(0, start, min(_REBUILD_HASHES, size - start)))
+            self._extend(0, start, leaves, write=False)
 
     def sync(self) -> None:
         """Makes the leaves durable. Raises SyncError."""
         sync_file(self._file(0))
 
-    def _extend(self, level: int, start: int, hashes: Sequence[bytes], *, write: bool = True) -> None:
+    def _extend(self, level: int, start: int, hashes: bytes, *, write: bool = True) -> None:
         while hashes:
             if write:
-                write_at(self._file(level), b"".join(hashes), start * HASH_BYTES)
+                write_at(self._file(level), hashes, start * HASH_BYTES)
             if start & 1:
-                hashes = [self.node(level, start - 1), *hashes]
+                hashes = self.node(level, start - 1) + hashes
                 start -= 1
-            hashes = [node_hash(left, right) for left, right in zip(hashes[::2], hashes[1::2], strict=False)]
+            hashes = parent_hashes(hashes)
             level, start, write = level + 1, start >> 1, True

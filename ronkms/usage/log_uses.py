@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 import msgspec
+from ronkms_native import alike_records
 
 from ronkms.domain.key_use import Uses
 from ronkms.domain.operation import Operation, Outcome
@@ -40,12 +41,6 @@ class _Record(msgspec.Struct, gc=False):
     keys: dict[str, int] = {}
 
 
-_TIME: Final = b'"time":"'
-_SECOND: Final = 19
-"""Of an RFC 3339 time, up to its seconds."""
-_CORR_ID: Final = b',"corr_id":"'
-_DIGEST: Final = b',"digest":"'
-
 _decoder: Final = msgspec.json.Decoder(_Record)
 
 
@@ -61,38 +56,9 @@ class LogUses:
 
     def take(self, lines: bytes) -> None:
         """Whole lines. Raises msgspec.DecodeError, ValueError: not of an audit log."""
-        second = b""
-        counts: dict[bytes, int] = {}
-        firsts: dict[bytes, bytes] = {}
-        for line in lines.splitlines():
-            # Most records of a second say the same but for the fraction of the second, corr_id and digest.
-            begin = line.find(_TIME) + len(_TIME)
-            corr_id = line.find(_CORR_ID, begin) + len(_CORR_ID)
-            digest = line.find(_DIGEST, corr_id) + len(_DIGEST)
-            if not len(_TIME) <= begin < corr_id < digest:
-                self._take_alike(firsts, counts)
-                self.take_line(line)
-                continue
-            if line[begin : begin + _SECOND] != second:
-                self._take_alike(firsts, counts)
-                second = line[begin : begin + _SECOND]
-            same = (
-                line[line.find(b'"', begin) : corr_id]
-                + line[line.find(b'"', corr_id) : digest]
-                + line[line.find(b'"', digest) :]
-            )
-            if same in counts:
-                counts[same] += 1
-            else:
-                counts[same] = 1
-                firsts[same] = line
-        self._take_alike(firsts, counts)
-
-    def _take_alike(self, firsts: dict[bytes, bytes], counts: dict[bytes, int]) -> None:
-        for same, line in firsts.items():
-            self.take_line(line, counts[same])
-        firsts.clear()
-        counts.clear()
+        # Most records of a second say the same but for the fraction of the second, corr_id and digest.
+        for line, times in alike_records(lines):
+            self.take_line(line, times)
 
     def take_line(self, line: bytes, times: int = 1) -> None:
         """As :meth:`take`, one line that stands for so many."""

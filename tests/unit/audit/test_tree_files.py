@@ -16,13 +16,17 @@ from ronkms.audit.tree_files import TreeReader, TreeWriter
 from ronkms.errors import IntegrityError
 
 
-def leaves(start: int, end: int) -> list[bytes]:
+def leaf_list(start: int, end: int) -> list[bytes]:
     return [leaf_hash(b"%d" % number) for number in range(start, end)]
+
+
+def leaves(start: int, end: int) -> bytes:
+    return b"".join(leaf_list(start, end))
 
 
 def root_of(size: int) -> bytes:
     frontier = Frontier()
-    for each in leaves(0, size):
+    for each in leaf_list(0, size):
         frontier.add(each)
     return frontier.root()
 
@@ -80,4 +84,4 @@ def test_a_reader_sees_what_is_written(tmp_path: Path) -> None:
         with TreeWriter(directory) as writer:
             writer.append(leaves(0, 3))
             assert reader.leaves() == 3
-            assert reader.nodes(0, 1, 5) == leaves(1, 3)
+            assert reader.nodes(0, 1, 5) == leaf_list(1, 3)

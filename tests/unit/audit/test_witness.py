@@ -21,7 +21,8 @@ class Log:
         directory.mkdir(exist_ok=True)
         self.signer = LogSigner(directory, Custody.create("dev", None)[0])
         self.tree = TreeWriter(directory / f"tree{seed.hex()}")
-        self.tree.append([merkle.leaf_hash(seed + b"%d" % number) for number in range(40)])
+        leaves = (merkle.leaf_hash(seed + b"%d" % number) for number in range(40))
+        self.tree.append(b"".join(leaves))
 
     def note(self, size: int) -> Note:
         return self.signer.sign(size, merkle.root(self.tree, size))

@@ -13,5 +13,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<snapshot::ArenaSnapshot>()?;
     module.add_class::<audit::AuditLog>()?;
     module.add_function(wrap_pyfunction!(audit::follow_log, module)?)?;
+    module.add_function(wrap_pyfunction!(audit::alike_records, module)?)?;
+    module.add_function(wrap_pyfunction!(audit::parent_hashes, module)?)?;
     module.add(c_api::ATTRIBUTE, c_api::capsule(module.py())?)
 }

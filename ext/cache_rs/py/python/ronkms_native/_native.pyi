@@ -392,3 +392,14 @@ def follow_log(data: bytes, record: int, leaf: bytes, limit: int) -> tuple[bytes
 
     Returns their leaf hashes, 32 bytes each, and how many bytes of ``data`` they are, newlines included; fewer
     than are there: the line behind them does not continue the chain. GIL released. Raises InputError."""
+
+def alike_records(lines: bytes) -> list[tuple[bytes, int]]:
+    """Groups whole lines of the log that differ in their chain fields, fraction of the second, ``corr_id`` and
+    ``digest`` alone: (the first line, without its newline; how many they are).
+
+    Groups do not reach beyond a change of the second; a record that lacks one of the fields is one of its own.
+    Nothing else is checked. GIL released."""
+
+def parent_hashes(hashes: bytes) -> bytes:
+    """Of nodes of one level of a Merkle tree the nodes above them (RFC 9162 section 2.1.1), 32 bytes each, one
+    behind the other. A last one without a neighbour is left out. GIL released."""

@@ -101,3 +101,20 @@ pub fn follow_log<'py>(
     let taken = py.detach(|| ronkms_arena::audit::follow(data, start, limit));
     Ok((PyBytes::new(py, &taken.leaves), taken.length))
 }
+
+/// See the stub.
+#[pyfunction]
+pub fn alike_records<'py>(py: Python<'py>, lines: &[u8]) -> Vec<(Bound<'py, PyBytes>, u64)> {
+    let groups = py.detach(|| ronkms_arena::audit::alike(lines));
+    groups
+        .iter()
+        .map(|group| (PyBytes::new(py, group.line), group.times))
+        .collect()
+}
+
+/// See the stub.
+#[pyfunction]
+pub fn parent_hashes<'py>(py: Python<'py>, hashes: &[u8]) -> Bound<'py, PyBytes> {
+    let above = py.detach(|| ronkms_arena::audit::parents(hashes));
+    PyBytes::new(py, &above)
+}

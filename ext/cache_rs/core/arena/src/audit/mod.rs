@@ -4,12 +4,15 @@
 //! the file; a record is published only after all its bytes were written; what a killed worker left is
 //! adopted or moved aside before the next record. Format: `docs/formats/audit.md`.
 
+mod alike;
 mod follow;
 mod line;
 mod recovery;
 mod segment;
 mod state;
 mod sync;
+mod tree;
+
 #[cfg(test)]
 mod tests;
 
@@ -18,9 +21,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
+pub use alike::{Alike, alike};
 pub use follow::{Followed, follow};
 pub use line::{BODY_MAX, ChainPoint, Leaf};
 pub use state::AuditState;
+pub use tree::parents;
 
 use crate::arena::Arena;
 use crate::clock::coarse_ms;
