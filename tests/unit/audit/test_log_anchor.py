@@ -37,7 +37,7 @@ def test_a_log_that_went_on_is_good(tmp_path: Path, anchors: FakeAnchors) -> Non
     assert anchor.fault(30, leaf(LINES[29])) == "", "by the record itself"
     (tmp_path / TREE).mkdir()
     with TreeWriter(tmp_path / TREE) as tree:
-        tree.append([bytes.fromhex(leaf(line)) for line in LINES])
+        tree.append(b"".join(bytes.fromhex(leaf(line)) for line in LINES))
     for path in tmp_path.glob("audit-*"):
         path.unlink()
     assert anchor.fault(30, leaf(LINES[29])) == "", "by the tree"
