@@ -10,8 +10,10 @@ from collections.abc import Hashable
 from typing import Any, Final
 
 from gunicorn.config import Config
+from gunicorn.http.body import ChunkedReader, LengthReader
 from gunicorn.http.errors import InvalidRequestLine, LimitRequestHeaders, NoMoreData
 from gunicorn.http.parser import RequestParser
+from gunicorn.http.unreader import Unreader
 from gunicorn.sock import ssl_wrap_socket
 from gunicorn.workers.gthread import TConn
 
@@ -19,6 +21,8 @@ from ronkms.server.tls import client_fingerprint
 
 HEAD_LIMIT: Final = 64 * 1024
 """Longest head, in bytes, that is waited for."""
+LONGEST_SKIPPED: Final = 64 * 1024
+"""Of a body that nobody reads, in bytes; a connection with more of it ends."""
 _READ: Final = 8192
 _HEAD_END: Final = b"\r\n\r\n"
 _LAST_DATA_RECEIVED: Final = struct.Struct("=I")
@@ -124,12 +128,42 @@ class Connection(TConn):
         return True
 
     def finish_body(self, seconds: float) -> bool:
-        """Skips what is unread of the body. False: it is not all here within ``seconds``, or long."""
+        """Skips what is unread of the body. False: it is not all here within ``seconds``, or long.
+
+        What is here is skipped however late it is: this thread may have waited for the processor."""
         parser = self.parser
         if not isinstance(parser, RequestParser):
             return False
         deadline = time.monotonic() + seconds
+        body: Any = parser.mesg.body if parser.mesg else None
+        reader = body.reader if body else None
+        if isinstance(reader, LengthReader) and not body.failed:
+            return self._skip(parser.unreader, reader, deadline)
+        if isinstance(reader, ChunkedReader) and reader.parser is None and not body.failed:
+            return True
         return bool(parser.finish_body(deadline=deadline))  # type: ignore[func-returns-value]  # of the stub
+
+    def _skip(self, unreader: Unreader, reader: LengthReader, deadline: float) -> bool:
+        if not reader.length:
+            return True
+        ahead = unreader.take_buffered()
+        unreader.unread(ahead[reader.length :])
+        reader.length -= min(len(ahead), reader.length)
+        longest = LONGEST_SKIPPED
+        before = self.sock.gettimeout()
+        try:
+            while reader.length:
+                self.sock.settimeout(max(deadline - time.monotonic(), 0.0))
+                data = self.sock.recv(min(reader.length, _READ))
+                if not data or len(data) > longest:
+                    return False
+                longest -= len(data)
+                reader.length -= len(data)
+        except (TimeoutError, BlockingIOError, ssl.SSLWantReadError):
+            return False
+        finally:
+            self.sock.settimeout(before)
+        return True
 
     def _begin(self) -> RequestParser:
         """In place of gunicorn's ``init``, whose handshake waits for the peer."""

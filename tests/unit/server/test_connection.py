@@ -10,7 +10,7 @@ import pytest
 from gunicorn.config import Config
 from gunicorn.http.errors import InvalidRequestLine, LimitRequestHeaders, NoMoreData
 
-from ronkms.server.connection import HEAD_LIMIT, Connection
+from ronkms.server.connection import HEAD_LIMIT, LONGEST_SKIPPED, Connection
 from tests.eventually import eventually
 
 
@@ -101,3 +101,53 @@ def test_what_will_never_be_a_head(
     client.shutdown(socket.SHUT_WR)
     with pytest.raises(error):
         eventually(connection.gather)
+
+
+@pytest.mark.parametrize("read", [0, 3, 5])
+@pytest.mark.parametrize("coding", ["length", "chunked"])
+def test_a_body_that_is_here_is_skipped_however_late_it_is(
+    pair: tuple[socket.socket, socket.socket], coding: str, read: int
+) -> None:
+    client, served = pair
+    connection = _connection(served)
+    if coding == "length":
+        head, body = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n", b"12345"
+    else:
+        head, body = (
+            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+            b"5\r\n12345\r\n0\r\n\r\n",
+        )
+    after = b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n"
+    client.sendall(head + body + after)
+    eventually(connection.gather)
+    request = next(connection.parser)
+    if read:
+        assert request.body.read(read) == b"12345"[:read]
+    before = served.gettimeout()
+    late = coding == "length" or (read == 5 and request.body.read(1) == b"")
+    assert connection.finish_body(-1.0 if late else 60.0)
+    assert served.gettimeout() == before
+    assert _gathered(connection) == after
+
+
+@pytest.mark.parametrize("sent", [0, 4])
+def test_a_body_that_does_not_come_is_not_waited_for(
+    pair: tuple[socket.socket, socket.socket], sent: int
+) -> None:
+    client, served = pair
+    connection = _connection(served)
+    client.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n" + b"12345"[:sent])
+    eventually(connection.gather)
+    next(connection.parser)
+    assert not connection.finish_body(0.005)
+
+
+def test_a_long_body_is_not_skipped(pair: tuple[socket.socket, socket.socket]) -> None:
+    client, served = pair
+    connection = _connection(served)
+    length = LONGEST_SKIPPED + 20_000
+    client.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % length)
+    eventually(connection.gather)
+    next(connection.parser)
+    client.sendall(bytes(length))
+    assert not connection.finish_body(60.0)
