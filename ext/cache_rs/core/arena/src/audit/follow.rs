@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use crate::audit::line::{ChainPoint, LEAF_BYTES, hex, leaf_hash};
+use crate::audit::line::{ChainPoint, LEAF_BYTES, RECORDS_MAX, hex, leaf_hash};
 
 /// What [`follow`] took.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub fn follow(data: &[u8], start: ChainPoint, limit: u64) -> Followed {
     let mut at = start;
     let mut prefix = Vec::with_capacity(112);
     for line in data.split_inclusive(|&byte| byte == b'\n') {
-        if at.count - start.count == limit || at.count == u64::MAX {
+        if at.count - start.count == limit || at.count >= RECORDS_MAX {
             break;
         }
         let Some(whole) = line.strip_suffix(b"\n") else {

@@ -14,8 +14,8 @@ pub const BODY_MAX: usize = 1 << 20;
 /// Longest line, newline included.
 pub const LINE_MAX: usize = BODY_MAX + 256;
 
-/// Most records of a log that is opened: `seq` is a signed 64-bit number to other languages.
-const RECORDS_MAX: u64 = i64::MAX as u64;
+/// Most records of a log: `seq` is a signed 64-bit number to other languages.
+pub const RECORDS_MAX: u64 = i64::MAX as u64;
 
 /// RFC 9162 leaf hash.
 pub type Leaf = [u8; LEAF_BYTES];
