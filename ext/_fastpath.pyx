@@ -117,7 +117,7 @@ cdef class Engine:
 
     # --- what it is taught ---------------------------------------------------------------------
 
-    def learn_token(self, str token, CompiledToken compiled, uint64_t generation):
+    def learn_token(self, str token not None, CompiledToken compiled not None, uint64_t generation):
         """``generation``: of capabilities, read before the token was verified."""
         cdef Py_ssize_t length
         cdef const char* text = PyUnicode_AsUTF8AndSize(token, &length)
@@ -127,26 +127,34 @@ cdef class Engine:
 
     def learn_digest_key(self, key, int epoch, uint64_t generation):
         """The ``MacKey`` of an epoch of digest keys. ``generation``: read before the epoch."""
+        cdef const MacKey* pointer = <const MacKey*><size_t>key._pointer()
+        cdef bytes part = b'","dk":%d}' % epoch
+        # Two threads may teach one epoch: the key in use is let go only when nothing points to it any more, and
+        # nothing up to there lets another thread in.
+        former = self._mac_owner
         self._mac_owner = key
-        self._mac_key = <const MacKey*><size_t>key._pointer()
-        self._mac_part = b'","dk":%d}' % epoch
+        self._mac_key = pointer
+        self._mac_part = part
         self._mac_generation = generation
+        del former
 
     cdef bint _digests(self) noexcept:
         """Whether the digest key that it holds is the one in use."""
         return self._mac_generation == native.generation(self._arena, self._digest)
 
-    def learn_verify_key(self, bytes tenant, bytes key_id, int key_version, VerifyKey entry):
+    def learn_verify_key(self, bytes tenant not None, bytes key_id not None, int key_version,
+                         VerifyKey entry not None):
         """``key_version`` 0: a request that names none."""
         self._name_key(OP_VERIFY, _of(tenant), _of(key_id), key_version, entry.name)
         self._verify_keys.keep(entry)
 
-    def learn_sign_key(self, bytes tenant, bytes key_id, SignKey entry):
+    def learn_sign_key(self, bytes tenant not None, bytes key_id not None, SignKey entry not None):
         """Its handle is not kept: it is good as long as its backend keeps it."""
         self._name_key(OP_SIGN, _of(tenant), _of(key_id), 0, entry.name)
         self._sign_keys.keep(entry)
 
-    def learn_grant(self, int operation, str token, bytes key_id, str client_cert, str source, Grant grant):
+    def learn_grant(self, int operation, str token not None, bytes key_id not None, str client_cert not None,
+                    str source not None, Grant grant not None):
         """An allowance of the external policy. ``source``: address of the peer of the connection."""
         cdef uint8_t name[32]
         cdef Py_ssize_t length
@@ -206,7 +214,7 @@ cdef class Engine:
 
     # --- a request -----------------------------------------------------------------------------
 
-    def token(self, int operation, str authorization):
+    def token(self, int operation, str authorization not None):
         """The token of an ``Authorization`` header if it was taught, stands, and grants the operation on some key.
 
         None: the general path decides."""
@@ -228,7 +236,7 @@ cdef class Engine:
             return None
         return token
 
-    def admit(self, CompiledToken token, int operation):
+    def admit(self, CompiledToken token not None, int operation):
         """A permit (>= 0) of one unit, or negative: the general path refuses."""
         return native.admit(self._arena, operation, _of(token.tenant), 1)
 
@@ -236,8 +244,8 @@ cdef class Engine:
         """For a request whose body could not be read."""
         native.release(self._arena, permit)
 
-    def verify(self, CompiledToken token, int64_t permit, bytes body, str corr_id, str client_cert,
-               str source, uint64_t started):
+    def verify(self, CompiledToken token not None, int64_t permit, bytes body not None, str corr_id not None,
+               str client_cert not None, str source not None, uint64_t started):
         """The answer's bytes if the verdict is in the cache; None or UNKNOWN_KEY: declined. Takes the permit back.
 
         ``client_cert``: SHA-256 of the connection's client certificate, lower-case hex; empty for none.
@@ -311,8 +319,8 @@ cdef class Engine:
         self._finish(OP_VERIFY, entry.alg, self._ok if valid else self._invalid, token, started)
         return answer
 
-    def sign(self, CompiledToken token, int64_t permit, bytes body, str corr_id, str client_cert, str source,
-             uint64_t started):
+    def sign(self, CompiledToken token not None, int64_t permit, bytes body not None, str corr_id not None,
+             str client_cert not None, str source not None, uint64_t started):
         """The answer's bytes; None or UNKNOWN_KEY: declined. Takes the permit back."""
         try:
             return self._sign(token, permit, body, corr_id, client_cert, source, started)
@@ -440,7 +448,7 @@ cdef class Engine:
                        <uint64_t>now.tv_sec * 1000000000 + <uint64_t>now.tv_nsec - started)
 
 
-def parse(bytes body):
+def parse(bytes body not None):
     """The members of a known-shape body as a dict, or None: for the tests that hold the parser to its twin."""
     cdef uint8_t scratch[SCRATCH]
     cdef Body parsed

@@ -99,7 +99,7 @@ cdef class CompiledToken(_Taught):
     cdef uint8_t* _check_needs_alg
     cdef int _checks
 
-    def __cinit__(self, bytes tenant, bytes audit_part, int64_t deadline, double time_offset, rights, checks,
+    def __cinit__(self, bytes tenant not None, bytes audit_part not None, int64_t deadline, double time_offset, rights, checks,
                   int64_t delegations):
         cdef int query = 0, text = 0, queries, texts = 0
         self.tenant = tenant
@@ -242,7 +242,8 @@ cdef class CompiledToken(_Taught):
         return (memcmp(blob + affix[0].offset, fact.data, prefix) == 0
                 and memcmp(blob + affix[1].offset, fact.data + fact.length - suffix, suffix) == 0)
 
-    def decide(self, int operation, bytes key_id, bytes alg, bytes digest, bytes client_cert, int64_t now):
+    def decide(self, int operation, bytes key_id not None, bytes alg not None, bytes digest not None,
+               bytes client_cert not None, int64_t now):
         """The decision, for the tests that hold it to its twin (``capability.token``)."""
         cdef Bytes facts[FACTS]
         cdef bytes name = _OPERATION_NAMES[operation]

@@ -23,10 +23,12 @@ cdef class VerifyKey(_Taught):
     cdef tuple answers
     cdef tuple valid
 
-    def __init__(self, *, bytes prefix, uint64_t keyring, uint64_t policy, int alg, bytes alg_name, bint context,
-                 bytes audit_part, tuple answers, tuple valid):
+    def __init__(self, *, bytes prefix not None, uint64_t keyring, uint64_t policy, int alg, bytes alg_name not None,
+                 bint context, bytes audit_part not None, tuple answers not None, tuple valid not None):
         if len(prefix) != 32:
             raise ValueError("a sub-tag has 32 bytes")
+        if len(answers) != len(valid):
+            raise ValueError("every verdict has its answer")
         memcpy(self.prefix, <const uint8_t*><const char*>prefix, 32)
         self.keyring = keyring
         self.policy = policy
@@ -57,8 +59,8 @@ cdef class SignKey(_Taught):
     cdef tuple answer_parts
     cdef object handle
 
-    def __init__(self, *, uint64_t keyring, uint64_t policy, int alg, bytes alg_name, uint64_t cost, bint context,
-                 bytes audit_part, tuple answer_parts, handle):
+    def __init__(self, *, uint64_t keyring, uint64_t policy, int alg, bytes alg_name not None, uint64_t cost,
+                 bint context, bytes audit_part not None, tuple answer_parts not None, handle):
         self.keyring = keyring
         self.policy = policy
         self.alg = alg

@@ -62,6 +62,7 @@ PARTS = {
         at_least=PROPERTY_SECONDS,
     ),
     "native core, fuzzed under the address sanitizer": Part([sys.executable, "scripts/fuzz.py"]),
+    "hot path, random bytes": long_tests("tests/unit/fastpath/test_engine_fuzz.py"),
     "arena and custody under the address sanitizer": Part(
         [*RUST_TESTS, "--target", TARGET, "--", *NOT_SANITIZED],
         RUST,

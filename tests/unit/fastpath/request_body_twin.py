@@ -35,7 +35,7 @@ def parse(body: bytes) -> dict[str, object] | None:
     parsed: dict[str, object] = {}
     for name, value in members.items():
         if name == "key_version":
-            if type(value) is not int:
+            if type(value) is not int or value > 999_999_999:
                 return None
             parsed[name] = value
         elif type(value) is not str:

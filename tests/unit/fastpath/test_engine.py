@@ -6,13 +6,22 @@ import base64
 import json
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from ronkms_native import Arena, AuditLog, Custody
 
-from ronkms._fastpath import UNKNOWN_GRANT, UNKNOWN_KEY, CompiledToken, Engine, Grant, SignKey, VerifyKey
+from ronkms._fastpath import (
+    UNKNOWN_GRANT,
+    UNKNOWN_KEY,
+    CompiledToken,
+    Engine,
+    Grant,
+    SignKey,
+    VerifyKey,
+    parse,
+)
 from ronkms.domain.measure import (
     AUDIT_DIGEST,
     CAPABILITY,
@@ -439,3 +448,69 @@ def test_a_grant_ends_with_each_generation(guarded: Taught, generation: int) -> 
 def test_a_grant_without_an_external_policy_is_a_fault(taught: Taught) -> None:
     with pytest.raises(ValueError, match="no external policy"):
         taught.teach_grant(SIGN)
+
+
+class DigestKey:
+    """The pointer of a digest key; asked for it, tells whether the one in use is still there."""
+
+    def __init__(self, taught: Taught, in_use: weakref.ref[DigestKey] | None) -> None:
+        self._key = taught.digest_keys[0]
+        self._in_use = in_use
+        self.kept: bool | None = None
+
+    def _pointer(self) -> int:
+        self.kept = self._in_use is None or self._in_use() is not None
+        return self._key._pointer()
+
+
+def test_the_digest_key_in_use_is_kept_until_another_is_in_place(taught: Taught) -> None:
+    generation = taught.arena.generation(AUDIT_DIGEST)
+    first = DigestKey(taught, None)
+    in_use = weakref.ref(first)
+    taught.engine.learn_digest_key(first, 1, generation)
+    del first
+    second = DigestKey(taught, in_use)
+    taught.engine.learn_digest_key(second, 1, generation)
+    assert second.kept, "another thread may be using it"
+    assert in_use() is None
+    assert isinstance(taught.ask(SIGN), bytes)
+
+
+def test_nothing_takes_none_for_an_object(taught: Taught) -> None:
+    engine = taught.engine
+    token = engine.token(SIGN, HEADER)
+    assert token is not None
+    entry = {"keyring": 0, "policy": 0, "alg": 0, "alg_name": b"", "context": False, "audit_part": b""}
+    now = time.monotonic_ns()
+    calls: list[tuple[Callable[..., object], tuple[object, ...], dict[str, object]]] = [
+        (engine.token, (SIGN, None), {}),
+        (engine.admit, (None, SIGN), {}),
+        (engine.sign, (None, -1, b"{}", "c", "", PEER, now), {}),
+        (engine.verify, (None, -1, b"{}", "c", "", PEER, now), {}),
+        (engine.sign, (token, -1, None, "c", "", PEER, now), {}),
+        (engine.learn_token, ("a", None, 0), {}),
+        (engine.learn_verify_key, (b"t", b"k", 0, None), {}),
+        (engine.learn_sign_key, (b"t", b"k", None), {}),
+        (parse, (None,), {}),
+        (CompiledToken, (None, b"", 0, 0.0, [], [], 0), {}),
+        (VerifyKey, (), {**entry, "prefix": bytes(32), "answers": None, "valid": (True,)}),
+        (SignKey, (), {**entry, "cost": 1, "answer_parts": None, "handle": None}),
+    ]
+    for call, positional, named in calls:
+        with pytest.raises(TypeError):
+            call(*positional, **named)
+
+
+def test_a_verdict_without_its_answer_is_refused(taught: Taught) -> None:
+    with pytest.raises(ValueError, match="every verdict"):
+        VerifyKey(
+            prefix=bytes(32),
+            keyring=0,
+            policy=0,
+            alg=0,
+            alg_name=b"",
+            context=False,
+            audit_part=b"",
+            answers=(b"no", b"yes"),
+            valid=(False,),
+        )
