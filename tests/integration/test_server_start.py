@@ -61,7 +61,9 @@ def test_no_room_for_the_shared_memory(tmp_path: Path) -> None:
 
 def _run(first_on_path: Path, before: str = ":") -> subprocess.CompletedProcess[str]:
     """``before`` is run by the shell that becomes the command."""
-    path = os.pathsep.join([str(first_on_path), *filter(None, sys.path)])
+    # The package under test, which may be installed, before the checkout.
+    tested = str(Path(ronkms.__file__).parent.parent)
+    path = os.pathsep.join([str(first_on_path), tested, *filter(None, sys.path)])
     environ = {
         "PYTHONPATH": path,
         "KMS_DATA_DIR": str(first_on_path / "data"),
