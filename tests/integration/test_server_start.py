@@ -61,9 +61,7 @@ def test_no_room_for_the_shared_memory(tmp_path: Path) -> None:
 
 def _run(first_on_path: Path, before: str = ":") -> subprocess.CompletedProcess[str]:
     """``before`` is run by the shell that becomes the command."""
-    # The package under test, which may be installed, before the checkout.
-    tested = str(Path(ronkms.__file__).parent.parent)
-    path = os.pathsep.join([str(first_on_path), tested, *filter(None, sys.path)])
+    path = os.pathsep.join([str(first_on_path), *filter(None, sys.path)])
     environ = {
         "PYTHONPATH": path,
         "KMS_DATA_DIR": str(first_on_path / "data"),
@@ -72,6 +70,7 @@ def _run(first_on_path: Path, before: str = ":") -> subprocess.CompletedProcess[
     return subprocess.run(
         ["sh", "-c", f'{before} && exec "$@"', "sh", *COMMAND, "--dev"],
         env=environ,
+        cwd=first_on_path,  # not the checkout, whose package would come first
         capture_output=True,
         text=True,
         timeout=60,
