@@ -28,6 +28,10 @@ class Capability(Protocol):
     def binds_message(self) -> bool:
         """Whether the decision may depend on the message; if not, one holds for all messages of a batch."""
 
+    @property
+    def binds_alg(self) -> bool:
+        """Whether the decision may depend on the algorithm of a stored key, and so on its existence."""
+
     def require_operation(self, op: Operation) -> None:
         """Cheap gate before the body is read: valid now, not revoked, some right for ``op``.
 

@@ -206,6 +206,11 @@ class VerifiedToken:
         self._require_checks(self._before_lookup, access, datalog=True)
         self._require_checks(self._after_lookup, access, datalog=False)
 
+    @property
+    def binds_alg(self) -> bool:
+        """See ``capability.protocol.Capability``."""
+        return bool(self._after_lookup) or (self._compiled is None and self._needs_alg)
+
     def require_unseen(
         self, op: Operation, *, key_id: str, message_digest: bytes = b"", client_cert: str = ""
     ) -> None:
@@ -220,7 +225,7 @@ class VerifiedToken:
         self, op: Operation, *, key_id: str, alg: str, message_digest: bytes = b"", client_cert: str = ""
     ) -> None:
         """See ``capability.protocol.Capability``."""
-        if self._after_lookup or (self._compiled is None and self._needs_alg):
+        if self.binds_alg:
             access = self.access(op, key_id, alg, message_digest, client_cert, self.require_valid())
             self._require_checks(self._after_lookup, access, datalog=self._needs_alg)
 

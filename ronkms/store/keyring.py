@@ -43,6 +43,9 @@ from ronkms.store.packed_key import TYPICAL, pack, unpack
 MOST_PACKED: Final = 2
 """Versions of a key that is kept packed: with them grows how long it takes to unpack."""
 
+RECENT: Final = 256
+"""Unpacked keys that are remembered."""
+
 Retired = Callable[[str, bytes], object]
 """Called with (backend, record identity) of a version that must not be used any more."""
 
@@ -54,6 +57,8 @@ class Keyring:
         self._retired = retired
         self._change = Lock()
         self._tenants: dict[str, dict[str, bytes | Key]] = {}
+        self._recent: list[tuple[bytes, Key] | None] = [None] * RECENT
+        """Keys that were unpacked lately, each with what it was unpacked from. Nothing changes them."""
         self._count: Counter[tuple[str, str]] = Counter()
         self._sorted_ids: dict[str, list[str]] = {}
         self._versions = 0
@@ -69,13 +74,21 @@ class Keyring:
 
     def get(self, tenant: str, key_id: str) -> Key:
         """Raises NotFound."""
-        key = self.find(tenant, key_id)
-        if key is None:
+        kept = self._tenants.get(tenant, {}).get(key_id)
+        if kept is None:
             raise NotFound(f"there is no key {key_id}")
+        if isinstance(kept, Key):
+            return kept
+        place = hash(key_id) % RECENT
+        recent = self._recent[place]
+        if recent is not None and recent[0] is kept:
+            return recent[1]
+        key = unpack(tenant, key_id, kept)
+        self._recent[place] = kept, key
         return key
 
     def find(self, tenant: str, key_id: str) -> Key | None:
-        """The key, or None."""
+        """The key, or None, in as much time: for who may not know yet whether there is one."""
         kept = self._tenants.get(tenant, {}).get(key_id)
         if isinstance(kept, bytes):
             return unpack(tenant, key_id, kept)

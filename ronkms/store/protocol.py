@@ -41,7 +41,7 @@ class KeyStore(Protocol):
         """Raises NotFound."""
 
     def find(self, tenant: str, key_id: str) -> Key | None:
-        """As :meth:`get`, None if there is no such key."""
+        """As :meth:`get`, None if there is no such key; how long it takes does not tell."""
 
     def page(self, tenant: str, *, after: str = "", limit: int = 100) -> list[Key]:
         """Keys of the tenant in key-id order, those greater than ``after``, at most ``limit``."""

@@ -18,6 +18,7 @@ class FakeCapability:
         self.token_id = f"token-of-{tenant}"
         self.binds_message = verifier.binds_message
         self.bound = False
+        self.binds_alg = False
         self._verifier = verifier
         self._ops = ops
         self._pattern = pattern

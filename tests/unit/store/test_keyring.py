@@ -6,7 +6,7 @@ import pytest
 from ronkms.domain.algorithm import Usage
 from ronkms.domain.key import KeyState, Origin, record_identity
 from ronkms.domain.key_policy import KeyPolicy
-from ronkms.errors import IntegrityError
+from ronkms.errors import IntegrityError, NotFound
 from ronkms.store.journal_entry import (
     AddVersion,
     Create,
@@ -231,3 +231,17 @@ def test_damage_shows_on_the_key_while_the_version_that_would_sign_has_it() -> N
     assert not keyring.clear_damaged("acme", "orders", 1)
     replayed.take(destroy(number=2))
     assert keyring.damaged() == []
+
+
+def test_a_key_is_unpacked_once_until_it_changes() -> None:
+    replayed = Replayed(create())
+    keyring = replayed.keyring
+    before = keyring.get("acme", "orders")
+    assert keyring.get("acme", "orders") is before
+    assert keyring.find("acme", "orders") == before
+    replayed.take(state(KeyState.DISABLED, number=1))
+    after = keyring.get("acme", "orders")
+    assert (before.versions[1].state, after.versions[1].state) == (KeyState.ENABLED, KeyState.DISABLED)
+    assert after.epoch > before.epoch
+    with pytest.raises(NotFound):
+        keyring.get("other", "orders")
